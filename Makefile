@@ -1,0 +1,49 @@
+# Everything starts here: `make demo` and `make test` work on a fresh machine with Python 3.11 or later.
+PYTHON ?= python3
+UV_VERSION = 0.13.9
+UV = .boot/bin/uv
+RUN = .venv/bin/python
+DEMO = $(RUN) scripts/run.py +experiment=demo -m
+
+.PHONY: setup demo test slow check lock clean
+
+setup: .venv/ready
+
+# uv comes from a small environment of its own; the lock names versions and hashes, no hosts.
+.boot/ready:
+	$(PYTHON) -m venv .boot
+	.boot/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	touch $@
+
+.venv/ready: .boot/ready requirements.lock pyproject.toml
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	$(UV) pip install --quiet --compile-bytecode --require-hashes --python $(RUN) -r requirements.lock
+	$(UV) pip install --quiet --no-build-isolation --no-deps --python $(RUN) -e .
+	touch $@
+
+demo: setup
+	@$(DEMO) >/dev/null
+	@$(RUN) scripts/leaderboard.py --store $${POSTERN_STORE:-store}
+	@echo
+	@echo "Records: $${POSTERN_STORE:-store}/records. Next, for example:"
+	@echo "  $(RUN) scripts/run.py attack=blended defense=neural_cleanse"
+	@echo "  $(RUN) scripts/run.py attack=blended attack.rate=0.02 defense=strip,fine_pruning seed=0,1,2 -m"
+	@echo "  $(RUN) scripts/run.py dataset=cifar10 architecture=preactresnet18 defense=fine_pruning   # wants a GPU"
+
+test: setup
+	$(RUN) -m pytest -m "not slow"
+
+slow: setup
+	$(RUN) -m pytest -m slow
+
+check: setup
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+lock: .boot/ready
+	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --quiet -o requirements.lock
+
+clean:
+	rm -rf .boot .venv store

@@ -1,0 +1,1 @@
+"""Attacks, one paper a file."""

@@ -1,0 +1,1 @@
+"""Defenses, one paper a file."""

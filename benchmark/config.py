@@ -1,0 +1,80 @@
+"""Composing and checking a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from benchmark.errors import BadInput
+
+CONF = Path(__file__).parents[1] / "conf"
+GROUPS = ("dataset", "architecture", "recipe", "attack", "defense", "tracker")
+KNOWN = {*GROUPS, "transfer", "seed", "store", "device", "threads"}
+OUTSIDE = ("store", "tracker")  # settings that change no result and stay out of records
+
+
+def compose(*overrides: str) -> DictConfig:
+    """The configuration `scripts/run.py` would use with these overrides.
+
+    Args:
+        overrides: e.g. "attack=blended", "seed=3".
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra_compose("config", list(overrides))
+
+
+def checked(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """The resolved tree as plain dictionaries, its plain values checked.
+
+    Raises:
+        BadInput: a value that is not what it must be, or a missing one.
+    """
+    tree = cast(
+        "dict[str, Any]", OmegaConf.to_container(OmegaConf.create(dict(config)), resolve=True, throw_on_missing=True)
+    )
+    for name in tree.keys() ^ KNOWN:
+        raise BadInput(
+            f"{name}: {'is missing' if name in KNOWN else 'no such setting'}; settings: {', '.join(sorted(KNOWN))}"
+        )
+    for name, least in (("seed", 0), ("threads", 1)):
+        value = tree[name]
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise BadInput(f"{name}={value}: must be an integer of at least {least}; set {name}")
+    for name in ("store", "device"):
+        if not isinstance(tree[name], str) or not tree[name]:
+            raise BadInput(f"{name}={tree[name]}: must be a text; set {name}")
+    for name in GROUPS:
+        if not isinstance(tree[name], dict) or "_target_" not in tree[name]:
+            raise BadInput(f"{name}={tree[name]}: must name a constructor (_target_); choose {name}=<name>")
+    return tree
+
+
+def construct(tree: Mapping[str, Any], name: str) -> Any:
+    """Call the constructor a section of the configuration names.
+
+    Args:
+        tree: the resolved configuration.
+        name: of the section.
+
+    Raises:
+        BadInput: from the constructor, or because it does not take these options.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    try:
+        return instantiate(tree[name])
+    except InstantiationException as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, BadInput):
+            cause = cause.__cause__
+        if cause is not None:
+            raise cause from None
+        first = str(error.__cause__ or error).splitlines()[0]
+        raise BadInput(f"{name}={tree[name]['_target_']}: {first}; correct the options of {name}") from error

@@ -1,0 +1,231 @@
+"""The record of a run: one JSON file with every number and what is needed to trust it (docs/records.md)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmark.errors import BadInput
+
+SCHEMA = 1
+
+
+class Part(BaseModel):
+    """Strict: no field may be missing, none may be unknown, NaN is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True, populate_by_name=True)
+
+
+class Count(Part):
+    """A score, as its counts."""
+
+    hits: int = Field(ge=0, description="rows on which the output matched")
+    n: int = Field(ge=0, description="rows asked")
+
+    @property
+    def rate(self) -> float | None:
+        """Hits / n, or None where nothing was asked."""
+        return self.hits / self.n if self.n else None
+
+
+class VictimScores(Part):
+    """One victim on test rows and on the attack's challenge."""
+
+    ca: Count = Field(description="clean accuracy: test rows, true labels")
+    asr: Count = Field(description="attack success: triggered rows, the attacker's labels")
+    ra: Count = Field(description="robust accuracy: triggered rows, true labels")
+
+
+class Scores(Part):
+    """The victims of a run."""
+
+    clean: VictimScores = Field(description="trained on clean rows")
+    sham: VictimScores | None = Field(
+        description="the attack's own loop without the backdoor; null where that is `clean`"
+    )
+    backdoored: VictimScores = Field(description="attacked")
+    defended: VictimScores = Field(description="attacked, then defended")
+    control: VictimScores = Field(description="the sham (or clean) victim, then defended")
+
+
+class Separation(Part):
+    """How well a suspicion separates what should be found from the rest."""
+
+    auroc: float | None = Field(description="area under the ROC curve; null where one side is empty")
+    tpr_at_1: float | None = Field(description="true positive rate at 1 % false positives")
+    tpr_at_5: float | None = Field(description="true positive rate at 5 % false positives")
+    positives: int = Field(description="rows to be found")
+    negatives: int = Field(description="other rows")
+
+
+class RowDetection(Part):
+    """A filter's view of the training rows against the marks; cover rows count as neither."""
+
+    separation: Separation = Field(description="poisoned against clean training rows")
+    within_target: Separation = Field(description="the same among rows that carry the attacker's labels")
+    precision: Count | None = Field(
+        description="poisoned rows among flagged ones; null where nothing is flagged by design"
+    )
+    recall: Count | None = Field(description="flagged rows among poisoned ones")
+    false_flags: Count | None = Field(description="flagged rows among clean ones")
+    control_flags: Count | None = Field(description="flagged rows when the training rows were all clean")
+
+
+class InputDetection(Part):
+    """An input detector's suspicion of triggered against clean test rows."""
+
+    separation: Separation = Field(description="all triggered rows against all clean test rows")
+    successful: Separation = Field(description="only triggered rows that succeed on the backdoored victim")
+
+
+class Verdict(Part):
+    """A model detector's word on one victim."""
+
+    score: float | None = Field(description="higher is likelier backdoored; null where it is not finite")
+    detected: bool = Field(description="the method's own decision")
+    suspect: int | str | None = Field(description="the label it thinks the attacker wants")
+    correct: bool | None = Field(
+        description="whether the suspect is one of the attacker's labels; null for the control"
+    )
+
+
+class ModelDetection(Part):
+    """Verdicts on the attacked victim and on its control; an AUROC needs 20 models of each and is not in a record."""
+
+    backdoored: Verdict
+    control: Verdict
+
+
+class Detection(Part):
+    """What a defense detected, by what it looked at; null where it does not look there."""
+
+    rows: RowDetection | None
+    inputs: InputDetection | None
+    model: ModelDetection | None
+
+
+class Cost(Part):
+    """What making a stage cost, once, on the machine that made it."""
+
+    seconds: float = Field(description="wall seconds")
+    cpu_seconds: float = Field(description="processor seconds of the process")
+    peak_memory: int = Field(description="bytes; of the device on CUDA, else resident")
+
+
+class AttackFacts(Part):
+    """Of the attack's class."""
+
+    name: str
+    ships: Literal["data", "model"]
+    needs: list[str]
+
+
+class DefenseFacts(Part):
+    """Of the defense's class: what it is compared within."""
+
+    name: str
+    family: str
+    needs: list[str]
+
+
+class Methods(Part):
+    """The methods of the run, by the names of their classes."""
+
+    attack: AttackFacts
+    defense: DefenseFacts
+
+
+class RowCounts(Part):
+    """How many rows played which part."""
+
+    train: int = Field(description="rows the victims learnt from")
+    clean: int = Field(description="the defender's trusted rows, disjoint from `train`")
+    test: int
+    challenge: int = Field(description="triggered test rows")
+    poisoned: int = Field(description="training rows poisoned")
+    covers: int = Field(description="training rows triggered with their label kept")
+    target_share: float | None = Field(description="poisoned rows among those that carry the attacker's labels")
+    classes: int | None
+    largest_class: float | None = Field(description="share of the test rows in their largest class")
+
+
+class Evidence(Part):
+    """Pictures, curves and histograms for the page; at most 20 kB as JSON."""
+
+    clean_inputs: str | None = Field(description="data URI of some clean test inputs")
+    triggered_inputs: str | None = Field(description="the same inputs with the trigger")
+    pictures: dict[str, str] = Field(description="data URIs from the defense, such as an inverted trigger")
+    curves: dict[str, list[float]] = Field(description="curves from the defense, such as mask norms of all classes")
+    roc: dict[str, list[tuple[float, float]]] = Field(
+        description="(false, true positive rate), at most 100 points a curve"
+    )
+    histograms: dict[str, dict[str, list[float]]] = Field(description="32 bins: edges, positives, negatives")
+
+
+class Provenance(Part):
+    """Where the record comes from."""
+
+    versions: dict[str, str]
+    protocol: int
+    commit: str | None
+    dirty: bool | None
+    device: str
+    machine: str
+    threads: int
+    dataset: str = Field(description="sha256 of the decoded rows")
+
+
+class Record(Part):
+    """One run."""
+
+    schema_: Literal[1] = Field(alias="schema", description="version of this format")
+    key: str = Field(pattern="^[0-9a-f]{64}$", description="identity of the run; the file's name")
+    status: Literal["complete", "not applicable"]
+    reason: str | None = Field(description="why it is not applicable, else null")
+    config: dict[str, Any] = Field(description="the resolved config, constructors by `_target_`")
+    seed: int
+    methods: Methods
+    rows: RowCounts
+    scores: Scores | None = Field(description="null where the run is not applicable")
+    probes: dict[str, dict[str, Count]] = Field(
+        description="further triggered rows: probe -> victim -> share that obey"
+    )
+    detection: Detection | None
+    costs: dict[str, Cost] = Field(description="stage -> what making it cost")
+    curves: dict[str, list[float]] = Field(description="stage -> mean training loss of each epoch")
+    weights: dict[str, str] = Field(description="stage -> sha256 of its tensors in the store")
+    evidence: Evidence | None
+    provenance: Provenance
+
+    def to_json(self) -> bytes:
+        """The file's bytes: sorted, indented, NaN refused."""
+        content = self.model_dump(mode="json", by_alias=True)
+        return (json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+
+
+def load(path: Path) -> Record:
+    """Read a record, strictly.
+
+    Raises:
+        BadInput: no JSON, an unknown schema, a missing or unknown field; one line with the file's name.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"record {path}: cannot be read as JSON ({type(error).__name__}); remove it or restore it"
+        ) from error
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        found = content.get("schema") if isinstance(content, dict) else None
+        raise BadInput(
+            f"record {path}: schema {found} is unknown, this version reads {SCHEMA}; update postern or the record"
+        )
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"record {path}: field {where}: {first['msg'].lower()}; remove it or restore it") from error

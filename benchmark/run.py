@@ -1,0 +1,119 @@
+"""One run, top to bottom: a clean and a backdoored victim, a defense on each, scores, and the record.
+
+Imports no torch until something is missing from the store.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark import keys, store
+from benchmark.config import checked, construct
+from benchmark.data import cache
+from benchmark.errors import BadInput
+from benchmark.record import Record, load
+from benchmark.store import Store
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from benchmark.keys import Keys
+    from benchmark.stages import Progress, Protected, Trained
+
+
+def run(config: DictConfig | Mapping[str, Any], progress: Progress | None = None) -> Record:
+    """Make a run, or read its record if the store has it.
+
+    Args:
+        config: as composed by Hydra or `benchmark.compose`.
+        progress: told (stage, epochs done, epochs, loss) after every epoch of training.
+
+    Returns:
+        The record; it lies at `record_path(config)`.
+
+    Raises:
+        BadInput: something in the configuration cannot be used; nothing was trained or written.
+        Exception: whatever a method raised; its traceback is in the store's `failures/`.
+    """
+    tree = checked(config)
+    shelf, plan = planned(tree)
+    path = shelf.record(plan.run)
+    record = _known(path)
+    if record is None:
+        try:
+            store.publish(path, _execute(tree, plan, shelf, progress or _silent).to_json())
+        except BadInput:
+            raise
+        except Exception as error:
+            failure = {"key": plan.run, "error": repr(error), "traceback": traceback.format_exc(), "config": tree}
+            store.replace(shelf.failure(plan.run), json.dumps(failure, indent=1).encode())
+            raise
+        shelf.failure(plan.run).unlink(missing_ok=True)
+        record = load(path)
+    construct(tree, "tracker").log(record, path)
+    return record
+
+
+def planned(tree: Mapping[str, Any]) -> tuple[Store, Keys]:
+    """The store and the keys of a checked configuration; decodes the data set if that has never been done.
+
+    Raises:
+        BadInput: an unknown constructor, unreadable data.
+    """
+    shelf = Store(Path(tree["store"]))
+    return shelf, keys.plan(tree, cache.digest(tree["dataset"], shelf))
+
+
+def record_path(config: DictConfig | Mapping[str, Any]) -> Path:
+    """Where the record of a configuration lies, or will lie."""
+    shelf, plan = planned(checked(config))
+    return shelf.record(plan.run)
+
+
+def _known(path: Path) -> Record | None:
+    """The record at a path; a damaged one is set aside, to be made again."""
+    if not path.exists():
+        return None
+    try:
+        return load(path)
+    except BadInput as error:
+        store.set_aside(path, str(error))
+        return None
+
+
+def _execute(tree: Mapping[str, Any], plan: Keys, shelf: Store, progress: Progress) -> Record:
+    from benchmark.report import Report
+    from benchmark.stages import Stages
+
+    stages = Stages(tree, plan, shelf, progress)
+    report = Report(stages)
+    reason = stages.inapplicable()
+    if reason is not None:
+        return report.not_applicable(reason)
+
+    clean = stages.clean()
+    backdoored = stages.backdoored(clean)
+    sham = stages.sham(clean)
+
+    poisoned = stages.poisoned(backdoored.secret)
+    defended = stages.protected("defended", backdoored.victim, poisoned.blind())
+    control = stages.protected("control", sham.victim, stages.dataset.train)
+
+    challenge = stages.attack.challenge(stages.dataset.test, backdoored.secret)
+    probes = stages.attack.probes(stages.dataset.test, backdoored.secret)
+    victims: dict[str, Trained | Protected] = {
+        "clean": clean,
+        "sham": sham,
+        "backdoored": backdoored,
+        "defended": defended,
+        "control": control,
+    }
+    return report.complete(victims, poisoned, challenge, probes)
+
+
+def _silent(stage: str, done: int, epochs: int, loss: float) -> None:
+    """Nobody watches."""

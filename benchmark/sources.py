@@ -1,0 +1,138 @@
+"""Digests of method code by parsing alone: a key changes with the code, not with a comment, and nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from benchmark.errors import BadInput
+
+CORE = "benchmark"  # its changes are told by PROTOCOL, raised by hand
+SHARED = "baselines"  # followed from any method, ours or an outsider's
+
+
+def digest(target: str, also: str = SHARED) -> str:
+    """sha256 over the file that defines a dotted name and the methods' modules it imports.
+
+    Args:
+        target: e.g. "baselines.attacks.badnets.BadNets".
+        also: a package whose modules are followed too, from wherever they are imported.
+
+    Raises:
+        BadInput: no such module or name.
+    """
+    module = _module_of(target)
+    seen: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            tree = _parsed(name)
+            seen[name] = ast.unparse(_without_docstrings(tree))
+            waiting += [found for found in _imports(tree, name) if _followed(found, module, also)]
+    lines = "\n".join(f"{name}\n{text}" for name, text in sorted(seen.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def defines(target: str, method: str) -> bool:
+    """Whether a class, or a base outside the core, defines a method.
+
+    Args:
+        target: dotted name of a class.
+        method: e.g. "sham".
+    """
+    module, name = _module_of(target), target.rpartition(".")[2]
+    if module.split(".")[0] == CORE:
+        return False
+    tree = _parsed(module)
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    if name not in classes:
+        raise BadInput(f"_target_={target}: {module} has no class {name}; correct the yaml")
+    if any(isinstance(item, ast.FunctionDef) and item.name == method for item in classes[name].body):
+        return True
+    origins = _origins(tree, module)
+    bases = [base.id for base in classes[name].bases if isinstance(base, ast.Name)]
+    return any(defines(f"{module}.{b}" if b in classes else origins.get(b, f"{CORE}.{b}"), method) for b in bases)
+
+
+def _module_of(target: str) -> str:
+    """The longest prefix of a dotted name that is a module."""
+    module = target.rpartition(".")[0]
+    while module and _file(module) is None:
+        module = module.rpartition(".")[0]
+    if not module:
+        raise BadInput(f"_target_={target}: no such module; correct the yaml, or install or add it to PYTHONPATH")
+    return module
+
+
+@cache
+def _file(module: str) -> Path | None:
+    """The file of a module, found without importing it or its packages."""
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)  # of a top-level name: imports nothing
+    except ValueError:
+        return None
+    if spec is None:
+        return None
+    if not rest:
+        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+    for folder in spec.submodule_search_locations or []:
+        path = Path(folder).joinpath(*rest)
+        for candidate in (path.with_name(path.name + ".py"), path / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+@cache
+def _parsed(module: str) -> ast.Module:
+    file = _file(module)
+    if file is None:
+        raise BadInput(f"module {module}: no Python source was found; install it as source")
+    return ast.parse(file.read_bytes(), filename=str(file))
+
+
+def _followed(module: str, start: str, also: str) -> bool:
+    own = start.split(".")[0]
+    near = own != CORE and module.split(".")[0] == own
+    return (near or f"{module}.".startswith(f"{also}.")) and _file(module) is not None
+
+
+def _imports(tree: ast.Module, module: str) -> Iterator[str]:
+    """Dotted names of what a module imports, anywhere in it; a name may be a module or something inside one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = _origin(node, module)
+            yield origin
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def _origins(tree: ast.Module, module: str) -> dict[str, str]:
+    """Local name -> dotted name, for names imported from modules."""
+    nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return {a.asname or a.name: f"{_origin(node, module)}.{a.name}" for node in nodes for a in node.names}
+
+
+def _origin(node: ast.ImportFrom, module: str) -> str:
+    if not node.level:
+        return node.module or ""
+    parent = module.rsplit(".", node.level)[0]
+    return f"{parent}.{node.module}" if node.module else parent
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    bare = ast.parse(ast.unparse(tree))  # a copy: the parsed tree is cached
+    for node in ast.walk(bare):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return bare

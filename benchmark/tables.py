@@ -1,0 +1,118 @@
+"""The leaderboard as a table a person reads: in the terminal, as Markdown, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from statistics import fmean
+
+from rich.table import Table
+
+from benchmark.leaderboard import PARTS, Cell, Standing
+from benchmark.record import Detection
+
+COLUMNS = (
+    "attack",
+    "defense",
+    "CA clean",
+    "backdoored",
+    "defended",
+    "ASR clean",
+    "backdoored",
+    "defended",
+    "removed",
+    "CA cost to a clean model",
+    "detection",
+    "seconds",
+    "n",
+    "status",
+)
+Row = tuple[str, ...]
+
+
+def row(cell: Cell) -> Row:
+    """A cell in words: means over seeds in percent, every seed in brackets behind the defended ASR."""
+    rates = [
+        _percent(cell.mean(victim, score)) for score in ("ca", "asr") for victim in ("clean", "backdoored", "defended")
+    ]
+    seeds = " ".join(_percent(rate) for rate in cell.rates("defended", "asr"))
+    rates[-1] += f" ({seeds})" if len(cell.records) > 1 else ""
+    seconds = "-" if cell.seconds is None else f"{cell.seconds:.1f}"
+    names = (cell.label["attack"], cell.label["defense"])
+    told = (_percent(cell.removed), _percent(cell.cost("sham", "control")), detection(cell), seconds)
+    return (*names, *rates, *told, str(len(cell.records)), cell.status)
+
+
+def board(cell: Cell) -> str:
+    """The title of the table a cell belongs to: what is never pooled."""
+    transfer = cell.label["transfer"]
+    parts = [cell.label[part] for part in PARTS[:3]] + ([] if transfer == "none" else [transfer])
+    return ", ".join(parts)
+
+
+def detection(cell: Cell) -> str:
+    """What a defense detected, over seeds, or "-"."""
+    found = [record.detection for record in cell.records if record.detection is not None]
+    return "; ".join(part for part in (_rows(found), _inputs(found), _model(found)) if part) or "-"
+
+
+def terminal(found: Sequence[Cell]) -> list[Table]:
+    """A rich table for each board."""
+    tables = []
+    for title, group in groupby(sorted(found, key=board), key=board):
+        table = Table(title=f"{title} (percent, mean over n seeds)", title_justify="left")
+        for at, column in enumerate(COLUMNS):
+            table.add_column(column, justify="left" if at < 2 or at in (10, 13) else "right")
+        attack = ""
+        for cell in group:
+            cells = row(cell)
+            if attack and cells[0] != attack:
+                table.add_section()
+            table.add_row(*cells)
+            attack = cells[0]
+        tables.append(table)
+    return tables
+
+
+def markdown(found: Sequence[Cell], ranks: Sequence[Standing]) -> str:
+    """Standings and cells of every board as Markdown tables."""
+    parts = []
+    for title, group in groupby(sorted(found, key=board), key=board):
+        members = [standing for standing in ranks if title.startswith(", ".join(standing.board[:3]))]
+        parts += [f"## {title}", "", *_standing_lines(members), *_lines(COLUMNS, [row(cell) for cell in group]), ""]
+    return "\n".join(parts)
+
+
+def _standing_lines(ranks: Sequence[Standing]) -> list[str]:
+    if not ranks:
+        return ["No defense is ranked here yet.", ""]
+    rows = [(s.board[3], s.board[4], str(s.rank or "-"), s.defense, _percent(s.removed), str(s.attacks)) for s in ranks]
+    return [*_lines(("family", "access", "rank", "defense", "removed", "attacks"), rows), ""]
+
+
+def _lines(header: Row, rows: Sequence[Row]) -> list[str]:
+    lines = [header, ("---",) * len(header), *rows]
+    return ["| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines]
+
+
+def _percent(rate: float | None) -> str:
+    return "-" if rate is None else f"{100 * rate:.1f}"
+
+
+def _rows(found: Sequence[Detection]) -> str:
+    areas = [d.rows.separation.auroc for d in found if d.rows is not None and d.rows.separation.auroc is not None]
+    return f"rows AUROC {fmean(areas):.3f}" if areas else ""
+
+
+def _inputs(found: Sequence[Detection]) -> str:
+    areas = [d.inputs.separation.auroc for d in found if d.inputs is not None and d.inputs.separation.auroc is not None]
+    return f"inputs AUROC {fmean(areas):.3f}" if areas else ""
+
+
+def _model(found: Sequence[Detection]) -> str:
+    verdicts = [d.model for d in found if d.model is not None]
+    if not verdicts:
+        return ""
+    right = sum(v.backdoored.detected and bool(v.backdoored.correct) for v in verdicts)
+    alarms = sum(v.control.detected for v in verdicts)
+    return f"{right}/{len(verdicts)} found with the right target, {alarms}/{len(verdicts)} false alarms"

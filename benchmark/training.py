@@ -1,0 +1,93 @@
+"""The one training loop; methods take part through an objective instead of copying it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import Parameter
+
+from benchmark.recipe import Recipe
+from benchmark.seeds import derive, forked
+from benchmark.types import Split
+
+if TYPE_CHECKING:
+    from benchmark.victim import Victim
+
+Objective = Callable[["Victim", Split, Generator], Tensor]  # (victim, batch, the step's generator) -> scalar loss
+Watch = Callable[[int, int, float], None]  # (epochs done, epochs in all, mean loss of the epoch)
+
+
+def supervised(victim: Victim, batch: Split, generator: Generator) -> Tensor:
+    """The mean loss of a batch on its own labels."""
+    return victim.loss(batch.inputs, batch.targets).mean()
+
+
+class SGD:
+    """Momentum SGD on `torch._foreach_*`; torch.optim would import torch._dynamo, 2 to 5 s before the first step."""
+
+    def __init__(self, parameters: Sequence[Parameter], recipe: Recipe) -> None:
+        self.parameters = list(parameters)
+        self.recipe = recipe
+        self.momenta = [torch.zeros_like(parameter) for parameter in self.parameters]
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Move every parameter that has a gradient, then drop the gradients."""
+        active = [(p, m) for p, m in zip(self.parameters, self.momenta, strict=True) if p.grad is not None]
+        parameters: list[Tensor] = [p for p, _ in active]
+        momenta = [m for _, m in active]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        gradients = list(torch._foreach_add(gradients, parameters, alpha=self.recipe.weight_decay))
+        torch._foreach_mul_(momenta, self.recipe.momentum)
+        torch._foreach_add_(momenta, gradients)
+        if self.recipe.nesterov:
+            torch._foreach_add_(gradients, momenta, alpha=self.recipe.momentum)
+        torch._foreach_add_(parameters, gradients if self.recipe.nesterov else momenta, alpha=-learning_rate)
+        for parameter in parameters:
+            parameter.grad = None
+
+
+def fit(victim: Victim, split: Split, generator: Generator, objective: Objective, recipe: Recipe) -> None:
+    """Train a victim in place; only parameters with `requires_grad` move.
+
+    Args:
+        victim: in any mode; left in evaluation mode.
+        split: the rows to learn from.
+        generator: names the purpose; epochs and steps derive their own draws from it.
+        objective: (victim, batch, step generator) -> scalar loss.
+        recipe: epochs, batch size, schedule, augmentation.
+
+    Raises:
+        ValueError: no row, or no parameter to move.
+        FloatingPointError: the loss is no longer finite.
+    """
+    if len(split) == 0:
+        raise ValueError("no rows to train on")
+    moving = [p for p in victim.module.parameters() if p.requires_grad]
+    if not moving:
+        raise ValueError("no parameter requires a gradient")
+    feed, optimiser = victim.feed(split, recipe), SGD(moving, recipe)
+    steps = recipe.epochs * feed.steps
+    if torch.are_deterministic_algorithms_enabled() != recipe.deterministic:  # the setter imports torch._inductor: 2 s
+        torch.use_deterministic_algorithms(recipe.deterministic)
+    victim.module.train()
+    with forked(generator, victim.device):
+        for epoch in range(recipe.epochs):
+            total = torch.zeros((), device=victim.device)
+            for at, batch in enumerate(feed.epoch(derive(generator, "epoch", epoch)), epoch * feed.steps):
+                loss = objective(victim, batch, derive(generator, "step", at))
+                loss.backward()
+                optimiser.step(recipe.rate_at(at, steps))
+                total += loss.detach()
+            victim.watch(epoch + 1, recipe.epochs, _finite(float(total) / feed.steps, epoch))
+    victim.module.eval()
+
+
+def _finite(loss: float, epoch: int) -> float:
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"the loss is {loss} in epoch {epoch}: lower recipe.learning_rate")
+    return loss

@@ -1,0 +1,1 @@
+"""Model wrappers and the networks they wrap."""

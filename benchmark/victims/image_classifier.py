@@ -1,0 +1,153 @@
+"""The classifier of images: reads uint8 pixels, normalises inside the model, runs a network's stages and head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Generator, Tensor, nn
+
+from benchmark.errors import BadInput
+from benchmark.feed import Feed, ImageFeed
+from benchmark.recipe import Recipe, resolved_precision
+from benchmark.seeds import forked
+from benchmark.types import Inputs, Split
+from benchmark.victim import Classifier
+
+PIXELS_PER_BATCH = {"cpu": 131_072, "cuda": 8_388_608, "mps": 4_194_304}  # evaluation: 128 rows of 32x32 on a CPU
+
+
+class Network(nn.Module):
+    """What an architecture file provides.
+
+    Attributes:
+        stages: run in order, from normalised pixels (N, C, H, W) to the last activations.
+        head: last activations -> logits (N, K); its last module is a `nn.Linear`.
+        smallest: the smallest height and width it can read, in pixels.
+    """
+
+    stages: nn.ModuleList
+    head: nn.Sequential
+    smallest: int
+
+
+class ImageClassifier(Classifier):
+    """A network that reads uint8 images.
+
+    Args:
+        network: (channels, classes) -> Network, the partial constructor in the architecture's yaml.
+        sample: rows that tell the image's shape and the number of classes.
+        recipe: how it is trained.
+        device: where it lives.
+        generator: draws the initial weights.
+        mean, std: normalisation of pixels in [0, 1], inside the model so that attacks and defenses act on pixels.
+
+    Raises:
+        BadInput: the images are smaller than the network can read.
+    """
+
+    modality = "image"
+
+    def __init__(
+        self,
+        network: Callable[..., Network],
+        sample: Split,
+        recipe: Recipe,
+        device: torch.device,
+        generator: Generator,
+        mean: float = 0.5,
+        std: float = 0.25,
+    ) -> None:
+        assert isinstance(sample.inputs, Tensor) and sample.classes is not None
+        self.classes, channels = sample.classes, sample.inputs.shape[1]
+        self.pixels = sample.inputs.shape[-2] * sample.inputs.shape[-1]
+        with forked(generator, torch.device("cpu")):
+            net = network(channels=channels, classes=self.classes)
+        side = min(sample.inputs.shape[-2:])
+        if side < net.smallest:
+            raise BadInput(
+                f"images of {side} pixels: {type(net).__name__} needs {net.smallest}; choose another architecture"
+            )
+        self.widths = _widths(net, sample.inputs[:1].float())
+        for stage, width in enumerate(self.widths):
+            net.register_buffer(f"keep_{stage}", torch.ones(width))
+        super().__init__(net.to(memory_format=torch.channels_last), recipe, device)
+        self.network = net
+        self.mean, self.std = mean, std
+        self.bf16 = resolved_precision(recipe.precision, device.type) == "bf16"
+
+    def copy(self) -> ImageClassifier:
+        """An independent twin with the same weights."""
+        twin = super().copy()
+        assert isinstance(twin.module, Network)
+        twin.network = twin.module
+        return twin
+
+    def feed(self, split: Split, recipe: Recipe) -> Feed:
+        """Batches of images on the device, augmented as the recipe says."""
+        return ImageFeed(split.to(self.device), recipe)
+
+    def encode(self, inputs: Inputs) -> Tensor:
+        """uint8 (N, C, H, W) -> float pixels in [0, 1] on the device, channels_last."""
+        assert isinstance(inputs, Tensor)
+        x = inputs.to(self.device).to(torch.float32, memory_format=torch.channels_last)
+        return x / 255
+
+    def activations(self, x: Tensor, stage: int = -1) -> Tensor:
+        """Output of a stage, float (N, C, H', W'), channels masked where `mask` said so."""
+        last = stage % len(self.network.stages)
+        with self._autocast():
+            x = (x - self.mean) / self.std
+            for at in range(last + 1):
+                x = self.network.stages[at](x) * self._keep(at)
+        return x.float()
+
+    def head_logits(self, activations: Tensor) -> Tensor:
+        """Class scores from the last stage's activations, float (N, K)."""
+        with self._autocast():
+            logits: Tensor = self.network.head(activations)
+        return logits.float()
+
+    def channels(self, stage: int = -1) -> int:
+        """C of a stage's activations."""
+        return self.widths[stage]
+
+    def mask(self, keep: Tensor, stage: int = -1) -> None:
+        """Multiply a stage's channels by `keep`, float (C,), from now on."""
+        buffer = self.network.get_buffer(f"keep_{stage % len(self.widths)}")
+        buffer.copy_(keep)
+
+    def resize(self, classes: int, generator: Generator) -> None:
+        """Give the last linear layer `classes` outputs; classes that stay keep their weights."""
+        old = self.network.head[-1]
+        assert isinstance(old, nn.Linear)
+        with forked(generator, torch.device("cpu")):
+            new = nn.Linear(old.in_features, classes)
+        kept = min(classes, old.out_features)
+        with torch.no_grad():
+            new.weight[:kept] = old.weight[:kept].cpu()
+            new.bias[:kept] = old.bias[:kept].cpu()
+        self.network.head[-1] = new.to(self.device)
+        self.classes = classes
+
+    def batch_rows(self) -> int:
+        """Rows of an evaluation batch: as many as fit the measured number of pixels."""
+        return max(16, PIXELS_PER_BATCH.get(self.device.type, 131_072) // self.pixels)
+
+    def _keep(self, stage: int) -> Tensor:
+        return self.network.get_buffer(f"keep_{stage}")[None, :, None, None]
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+
+@torch.no_grad()
+def _widths(net: Network, image: Tensor) -> list[int]:
+    """Channels after each stage, by running one blank image in evaluation mode."""
+    net.eval()
+    widths, x = [], torch.zeros_like(image)
+    for stage in net.stages:
+        x = stage(x)
+        widths.append(x.shape[1])
+    return widths

@@ -1,0 +1,1 @@
+"""Postern's Hydra plugins."""

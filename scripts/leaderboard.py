@@ -1,0 +1,85 @@
+"""Turn records into the leaderboard: python scripts/leaderboard.py [--store S] [--records DIR] [--json]."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmark.cli import guarded
+from benchmark.errors import BadInput
+from benchmark.leaderboard import Cell, cells, read, standings
+from benchmark.store import replace
+from benchmark.tables import board, markdown, row, terminal
+
+COMMITTED = Path("leaderboard/records")
+PAGE = Path("leaderboard/README.md")
+INTRODUCTION = """# Leaderboard
+
+Made by `python scripts/leaderboard.py` from the records in `records/`; do not edit by hand. Means over n seeds in
+percent, every seed of the defended attack success in brackets. *Removed* is the share of the attack's gain that a defense took
+away, 1 - max(0, ASR defended - ASR control) / (ASR backdoored - ASR sham). Defenses are ranked only within a family
+with the same access, by the mean over the attacks they share. Not ranked: `attack failed` (gain under 50 points),
+`collapsed` (half of the accuracy above chance is gone), `degraded` (over 5 points of clean accuracy lost on the
+victim or on a model without a backdoor), `preliminary` (fewer than 3 seeds), `oracle`, `not applicable`.
+docs/design.md tells why.
+
+"""
+
+
+def main() -> None:
+    """Read, group, print; without --store and --records the committed page is written too."""
+    arguments = parsed()
+    folder = arguments.records or (arguments.store / "records" if arguments.store else COMMITTED)
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: is no folder of records; give --store or --records, or run scripts/run.py first")
+    found = cells(read(folder))
+    if not found:
+        raise BadInput(f"{folder}: holds no record; run scripts/run.py first")
+    ranks = standings(found)
+    if arguments.json:
+        print(json.dumps([described(cell) for cell in found]))
+    else:
+        console = Console(width=None if sys.stdout.isatty() else 200)
+        for table in terminal(found):
+            console.print(table)
+    if folder == COMMITTED:
+        replace(PAGE, (INTRODUCTION + markdown(found, ranks)).encode())
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    environment = os.environ.get("POSTERN_STORE")
+    parser.add_argument(
+        "--store", type=Path, default=environment and Path(environment), help="a store; reads its records"
+    )
+    parser.add_argument("--records", type=Path, help="a folder of records (default: leaderboard/records)")
+    parser.add_argument("--json", action="store_true", help="one JSON list of cells instead of tables")
+    return parser.parse_args()
+
+
+def described(cell: Cell) -> dict[str, object]:
+    """A cell as JSON: its labels, status, row in words and the keys of its records."""
+    victims = ("clean", "backdoored", "defended", "control")
+    rates = {victim: {score: cell.rates(victim, score) for score in ("ca", "asr", "ra")} for victim in victims}
+    return {
+        "board": board(cell),
+        **cell.label,
+        "family": cell.family,
+        "access": cell.access,
+        "status": cell.status,
+        "removed": cell.removed,
+        "rates": rates,
+        "seeds": [record.seed for record in cell.records],
+        "keys": [record.key for record in cell.records],
+        "row": row(cell),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,35 @@
+"""Make one run, or with -m a grid of them: python scripts/run.py attack=blended defense=strip seed=0,1,2 -m."""
+
+from __future__ import annotations
+
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from benchmark import run
+from benchmark.cli import guarded
+from benchmark.progress import TrainingBars
+from benchmark.run import record_path
+
+
+@hydra.main(config_path="../conf", config_name="config", version_base="1.3")
+def main(config: DictConfig) -> None:
+    """One point of the grid; a sweep shows its progress and prints its records itself."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        run(config)
+    elif code := guarded(lambda: single(config)):  # inside, since Hydra adds words of its own to what a job raises
+        sys.exit(code)
+
+
+def single(config: DictConfig) -> None:
+    """One run, with a bar for each training."""
+    with TrainingBars() as bars:
+        run(config, bars)
+    print(record_path(config))
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,142 @@
+"""What tests share: configurations of seconds, stores with the digits decoded, rows and victims with known answers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+import benchmark
+from benchmark.config import compose
+from benchmark.run import planned
+from benchmark.types import Inputs, Poisoned, Role, Split, Targets
+from benchmark.victim import Victim
+
+ROOT = Path(__file__).parents[1]
+TINY = ("recipe.epochs=1", "device=cpu", "threads=1")  # one epoch of the digits: 0.2 s, and it learns most of them
+CLASSES = 10
+
+torch.set_num_threads(1)
+
+
+def config(*overrides: str, store: Path | str) -> DictConfig:
+    """The configuration `scripts/run.py` would use, one epoch long; later overrides win."""
+    return compose(*TINY, "defense=none", f"store={store}", *overrides)
+
+
+def tree(*overrides: str, store: Path | str) -> dict[str, object]:
+    """The same, as plain dictionaries."""
+    return benchmark.config.checked(config(*overrides, store=store))
+
+
+def python(*arguments: str, path: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run this Python from the repository's root, without CUDA and with a terminal wide enough for one-line errors."""
+    paths = os.pathsep.join(str(part) for part in (path, ROOT) if part is not None)
+    known = {name: value for name, value in os.environ.items() if name not in ("HYDRA_FULL_ERROR", "POSTERN_STORE")}
+    settings = {**known, "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200", "PYTHONPATH": paths, **environment}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=120, check=False)
+
+
+def script(*overrides: str, path: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run scripts/run.py, one epoch long."""
+    return python("scripts/run.py", *TINY, *overrides, path=path, **environment)
+
+
+def files(store: Path) -> set[str]:
+    """Everything a store holds on runs: records, artefacts and failures, but neither decoded data nor leftovers."""
+    found = (path for part in ("records", "artefacts", "failures") for path in store.glob(f"{part}/**/*"))
+    return {str(path.relative_to(store)) for path in found if path.is_file() and path.suffix not in (".tmp", ".lease")}
+
+
+@pytest.fixture(scope="session")
+def warm_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that holds the decoded digits; copied, never written to."""
+    store = tmp_path_factory.mktemp("warm") / "store"
+    planned(tree(store=store))
+    return store
+
+
+@pytest.fixture
+def store(warm_store: Path, tmp_path: Path) -> Path:
+    """A store of this test's own, in which the digits are decoded already."""
+    own = tmp_path / "store"
+    shutil.copytree(warm_store, own)
+    return own
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Results depend on the number of threads, which a run may set."""
+    yield
+    torch.set_num_threads(1)
+
+
+class Planted(Victim):
+    """Answers by a rule on pixels, with no network behind it.
+
+    Args:
+        rule: uint8 (N, 1, 8, 8) -> int64 (N,).
+    """
+
+    modality = "image"
+
+    def __init__(self, rule: Callable[[Tensor], Tensor]) -> None:
+        self.rule = rule
+
+    def predict(self, inputs: Inputs) -> Targets:
+        assert isinstance(inputs, Tensor)
+        return self.rule(inputs)
+
+    def loss(self, inputs: Inputs, targets: Targets) -> Tensor:
+        raise AssertionError("nobody trains a planted victim")
+
+
+def signed_rows(count: int = 100) -> Split:
+    """Rows whose first pixel tells the class: 20 grey levels a class; classes in turn, black elsewhere."""
+    targets = torch.arange(count) % CLASSES
+    images = torch.zeros(count, 1, 8, 8, dtype=torch.uint8)
+    images[:, 0, 0, 0] = (targets * 20).to(torch.uint8)
+    return Split(inputs=images, targets=targets, classes=CLASSES)
+
+
+def signed(images: Tensor) -> Tensor:
+    """The class that the first pixel tells."""
+    return images[:, 0, 0, 0].long() // 20
+
+
+def stamped(images: Tensor) -> Tensor:
+    """Whether the last pixel is white, bool (N,)."""
+    return images[:, 0, -1, -1] == 255
+
+
+def backdoored(target: int) -> Planted:
+    """Right on every signed row, and the target wherever the last pixel is white."""
+    return Planted(lambda images: torch.where(stamped(images), target, signed(images)))
+
+
+def shifted() -> Planted:
+    """Right on every signed row, and the next class wherever the last pixel is white."""
+    return Planted(lambda images: (signed(images) + stamped(images).long()) % CLASSES)
+
+
+def marked(split: Split, role: Tensor) -> Poisoned:
+    """A split whose rows carry these roles and their true labels."""
+    return Poisoned(
+        inputs=split.inputs,
+        targets=split.targets,
+        classes=split.classes,
+        truth=split.targets,
+        role=role.to(torch.uint8),
+    )
+
+
+POISON, COVER, CLEAN = int(Role.POISON), int(Role.COVER), int(Role.CLEAN)
