@@ -38,7 +38,7 @@ class Attack(ABC):
     needs: ClassVar[frozenset[str]] = frozenset({"train"})
 
     def __init__(self, rate: float, target: int | Literal["all"], sources: Sequence[int] | None = None) -> None:
-        if not 0 < rate <= 1:
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 1:
             raise BadInput(f"attack.rate={rate}: must be above 0 and at most 1; set attack.rate (the default is 0.05)")
         if isinstance(target, bool) or not (target == "all" or isinstance(target, int)):
             raise BadInput(f"attack.target={target}: must be a class number or 'all'; set attack.target")

@@ -76,5 +76,5 @@ def construct(tree: Mapping[str, Any], name: str) -> Any:
             cause = cause.__cause__
         if cause is not None:
             raise cause from None
-        first = str(error.__cause__ or error).splitlines()[0]
-        raise BadInput(f"{name}={tree[name]['_target_']}: {first}; correct the options of {name}") from error
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise BadInput(f"{name}={tree[name]['_target_']}: {reason}; correct the options of {name}") from error

@@ -17,6 +17,7 @@ from benchmark.devices import device_kind
 from benchmark.errors import BadInput
 from benchmark.recipe import resolved_precision
 
+NOT_DECODED = ("clean", "mirror")  # options of every data set that its decoded rows do not tell
 PROTOCOL = 1  # raised by hand when training or scoring changes results
 
 Config = Mapping[str, object]
@@ -66,11 +67,12 @@ def plan(config: Config, dataset_digest: str) -> Keys:
         "threads": config["threads"],
         "precision": resolved_precision(str(recipe.get("precision", "auto")), device),
     }
-    dataset = {name: value for name, value in _section(config, "dataset").items() if not is_path(name)}
+    rows = _section(config, "dataset")
+    dataset = {"digest": dataset_digest, **{name: rows.get(name) for name in NOT_DECODED}}
     attack, defense = _section(config, "attack"), identity(config["defense"])
     clean = hashed(
         common,
-        {**dataset, "digest": dataset_digest},
+        dataset,
         identity(config["architecture"]),
         identity(recipe),
         config["seed"],
@@ -95,11 +97,13 @@ def surrogate(clean: str, method: Config, name: str, uses: Mapping[str, object])
 
 
 def identity(component: object) -> object:
-    """A config in which every constructor carries its source's digest and every path its content's."""
+    """A config in which every constructor outside the core carries its source's digest and every path its content's."""
     if isinstance(component, Mapping):
         parts = {str(name): _content(name, value) for name, value in component.items()}
         target = component.get("_target_")
-        return {**parts, "_source_": sources.digest(target)} if isinstance(target, str) else parts
+        if not isinstance(target, str) or sources.is_core(target):
+            return parts
+        return {**parts, "_source_": sources.digest(target)}
     if isinstance(component, list | tuple):
         return [identity(item) for item in component]
     return component

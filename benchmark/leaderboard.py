@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmark.keys import hashed
+from benchmark.keys import hashed, is_path
 from benchmark.record import Count, Record, VictimScores, load
 
 GATE = 0.50  # least mean(ASR backdoored - ASR sham) for an attack to have worked
@@ -179,7 +179,9 @@ def _setting(record: Record) -> str:
 
 
 def _identity(record: Record, part: str) -> str:
-    return json.dumps(record.config.get(part), sort_keys=True)
+    """A part's configuration without paths: content counts, and its digest is in the provenance."""
+    config = record.config.get(part) or {}
+    return json.dumps({name: value for name, value in config.items() if not is_path(name)}, sort_keys=True)
 
 
 def _labels(part: str, records: Sequence[Record]) -> dict[str, str]:
@@ -189,7 +191,7 @@ def _labels(part: str, records: Sequence[Record]) -> dict[str, str]:
     for identity, config in configs.items():
         alike = [other for other in configs.values() if _name(other) == _name(config)]
         differing = [
-            o for o in config if o not in ("rate", "path") and any(other.get(o) != config[o] for other in alike)
+            o for o in config if o != "rate" and not is_path(o) and any(other.get(o) != config[o] for other in alike)
         ]
         options = "".join(f" {option}={_short(config[option])}" for option in differing)
         labels[identity] = _name(config) + (f" {100 * config['rate']:g} %" if "rate" in config else "") + options

@@ -28,7 +28,8 @@ class TrainingBars:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bars.stop()
+        if self.bars.live.is_started:  # stopping one that never started prints an empty line
+            self.bars.stop()
 
     def __call__(self, stage: str, done: int, epochs: int, loss: float) -> None:
         """Show an epoch; a training after the first of a stage gets a bar of its own."""

@@ -95,16 +95,16 @@ class Verdict(Part):
 class ModelDetection(Part):
     """Verdicts on the attacked victim and on its control; an AUROC needs 20 models of each and is not in a record."""
 
-    backdoored: Verdict
-    control: Verdict
+    backdoored: Verdict = Field(description="on the attacked victim")
+    control: Verdict = Field(description="on the sham (or clean) victim")
 
 
 class Detection(Part):
     """What a defense detected, by what it looked at; null where it does not look there."""
 
-    rows: RowDetection | None
-    inputs: InputDetection | None
-    model: ModelDetection | None
+    rows: RowDetection | None = Field(description="a filter, on the training rows")
+    inputs: InputDetection | None = Field(description="an input detector, on the test rows")
+    model: ModelDetection | None = Field(description="a model detector, on the victim itself")
 
 
 class Cost(Part):
@@ -118,24 +118,26 @@ class Cost(Part):
 class AttackFacts(Part):
     """Of the attack's class."""
 
-    name: str
-    ships: Literal["data", "model"]
-    needs: list[str]
+    name: str = Field(description="of the class")
+    ships: Literal["data", "model"] = Field(description="what reaches the user: poisoned rows or a trained model")
+    needs: list[str] = Field(description="what it was given: `victim`, the clean one; `train`, the training rows")
 
 
 class DefenseFacts(Part):
     """Of the defense's class: what it is compared within."""
 
-    name: str
-    family: str
-    needs: list[str]
+    name: str = Field(description="of the class")
+    family: str = Field(description="kind of defense, such as `repair`, `filter` or `input detector`")
+    needs: list[str] = Field(
+        description="what it was given: `clean`, `train`; of the victim its `labels`, `scores` or `weights`"
+    )
 
 
 class Methods(Part):
     """The methods of the run, by the names of their classes."""
 
-    attack: AttackFacts
-    defense: DefenseFacts
+    attack: AttackFacts = Field(description="the attack")
+    defense: DefenseFacts = Field(description="the defense")
 
 
 class RowCounts(Part):
@@ -143,12 +145,12 @@ class RowCounts(Part):
 
     train: int = Field(description="rows the victims learnt from")
     clean: int = Field(description="the defender's trusted rows, disjoint from `train`")
-    test: int
+    test: int = Field(description="rows that all victims are scored on")
     challenge: int = Field(description="triggered test rows")
     poisoned: int = Field(description="training rows poisoned")
     covers: int = Field(description="training rows triggered with their label kept")
     target_share: float | None = Field(description="poisoned rows among those that carry the attacker's labels")
-    classes: int | None
+    classes: int | None = Field(description="classes of the data; null where the targets are texts")
     largest_class: float | None = Field(description="share of the test rows in their largest class")
 
 
@@ -168,13 +170,13 @@ class Evidence(Part):
 class Provenance(Part):
     """Where the record comes from."""
 
-    versions: dict[str, str]
-    protocol: int
-    commit: str | None
-    dirty: bool | None
-    device: str
-    machine: str
-    threads: int
+    versions: dict[str, str] = Field(description="package -> version")
+    protocol: int = Field(description="raised by hand when training or scoring changes results")
+    commit: str | None = Field(description="git commit of the code; null outside a clone")
+    dirty: bool | None = Field(description="whether tracked files differed from the commit; null outside a clone")
+    device: str = Field(description="`cpu`, or the name of the graphics card")
+    machine: str = Field(description="operating system and processor family")
+    threads: int = Field(description="of torch; sums depend on it")
     dataset: str = Field(description="sha256 of the decoded rows")
 
 
@@ -183,22 +185,24 @@ class Record(Part):
 
     schema_: Literal[1] = Field(alias="schema", description="version of this format")
     key: str = Field(pattern="^[0-9a-f]{64}$", description="identity of the run; the file's name")
-    status: Literal["complete", "not applicable"]
+    status: Literal["complete", "not applicable"] = Field(
+        description="`not applicable`: these methods do not meet, and nothing was scored"
+    )
     reason: str | None = Field(description="why it is not applicable, else null")
     config: dict[str, Any] = Field(description="the resolved config, constructors by `_target_`")
-    seed: int
-    methods: Methods
-    rows: RowCounts
+    seed: int = Field(description="everything random derives from it")
+    methods: Methods = Field(description="facts of the attack and the defense")
+    rows: RowCounts = Field(description="sizes of the splits")
     scores: Scores | None = Field(description="null where the run is not applicable")
     probes: dict[str, dict[str, Count]] = Field(
         description="further triggered rows: probe -> victim -> share that obey"
     )
-    detection: Detection | None
+    detection: Detection | None = Field(description="what the defense found; null where the run is not applicable")
     costs: dict[str, Cost] = Field(description="stage -> what making it cost")
     curves: dict[str, list[float]] = Field(description="stage -> mean training loss of each epoch")
     weights: dict[str, str] = Field(description="stage -> sha256 of its tensors in the store")
-    evidence: Evidence | None
-    provenance: Provenance
+    evidence: Evidence | None = Field(description="for the page; null where the run is not applicable")
+    provenance: Provenance = Field(description="code, packages, machine and data")
 
     def to_json(self) -> bytes:
         """The file's bytes: sorted, indented, NaN refused."""

@@ -38,6 +38,11 @@ def digest(target: str, also: str = SHARED) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+def is_core(target: str) -> bool:
+    """Whether a dotted name lies in a module of the core itself, `benchmark.<module>.<name>`."""
+    return target.split(".")[0] == CORE and target.count(".") == 2
+
+
 def defines(target: str, method: str) -> bool:
     """Whether a class, or a base outside the core, defines a method.
 

@@ -78,7 +78,7 @@ class Stages:
         self.architecture = cast("partial[Victim]", construct(config, "architecture"))
         source = cast(Source, construct(config, "dataset"))
         self._same_modality(source.modality)
-        self.dataset = dataset(cache.rows(config["dataset"], store), source, type(source).__name__, self.seed)
+        self.dataset = dataset(cache.rows(config["dataset"], store), source, self.seed)
         recipe = cast(Recipe, construct(config, "recipe"))
         self.recipe = recipe.replace(flip=recipe.flip and self.dataset.mirror)
         self.curve: list[float] = []

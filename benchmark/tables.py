@@ -14,12 +14,8 @@ from benchmark.record import Detection
 COLUMNS = (
     "attack",
     "defense",
-    "CA clean",
-    "backdoored",
-    "defended",
-    "ASR clean",
-    "backdoored",
-    "defended",
+    "CA clean / backdoored / defended",
+    "ASR clean / backdoored / defended (each seed)",
     "removed",
     "CA cost to a clean model",
     "detection",
@@ -27,20 +23,21 @@ COLUMNS = (
     "n",
     "status",
 )
+WORDS = (0, 1, 6, 9)  # columns of words, to the left
+TABLE_WIDTH = 160  # characters, where stdout is no terminal
+
 Row = tuple[str, ...]
 
 
 def row(cell: Cell) -> Row:
     """A cell in words: means over seeds in percent, every seed in brackets behind the defended ASR."""
-    rates = [
-        _percent(cell.mean(victim, score)) for score in ("ca", "asr") for victim in ("clean", "backdoored", "defended")
-    ]
+    shown = ("clean", "backdoored", "defended")
+    ca, asr = (" / ".join(_percent(cell.mean(victim, score)) for victim in shown) for score in ("ca", "asr"))
     seeds = " ".join(_percent(rate) for rate in cell.rates("defended", "asr"))
-    rates[-1] += f" ({seeds})" if len(cell.records) > 1 else ""
+    asr += f" ({seeds})" if len(cell.records) > 1 else ""
     seconds = "-" if cell.seconds is None else f"{cell.seconds:.1f}"
-    names = (cell.label["attack"], cell.label["defense"])
     told = (_percent(cell.removed), _percent(cell.cost("sham", "control")), detection(cell), seconds)
-    return (*names, *rates, *told, str(len(cell.records)), cell.status)
+    return (cell.label["attack"], cell.label["defense"], ca, asr, *told, str(len(cell.records)), cell.status)
 
 
 def board(cell: Cell) -> str:
@@ -62,7 +59,7 @@ def terminal(found: Sequence[Cell]) -> list[Table]:
     for title, group in groupby(sorted(found, key=board), key=board):
         table = Table(title=f"{title} (percent, mean over n seeds)", title_justify="left")
         for at, column in enumerate(COLUMNS):
-            table.add_column(column, justify="left" if at < 2 or at in (10, 13) else "right")
+            table.add_column(column, justify="left" if at in WORDS else "right")
         attack = ""
         for cell in group:
             cells = row(cell)
@@ -115,4 +112,4 @@ def _model(found: Sequence[Detection]) -> str:
         return ""
     right = sum(v.backdoored.detected and bool(v.backdoored.correct) for v in verdicts)
     alarms = sum(v.control.detected for v in verdicts)
-    return f"{right}/{len(verdicts)} found with the right target, {alarms}/{len(verdicts)} false alarms"
+    return f"model {right}/{len(verdicts)} right, {alarms}/{len(verdicts)} false"

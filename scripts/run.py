@@ -8,11 +8,14 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from rich.console import Console
 
 from benchmark import run
 from benchmark.cli import guarded
+from benchmark.leaderboard import cells
 from benchmark.progress import TrainingBars
 from benchmark.run import record_path
+from benchmark.tables import TABLE_WIDTH, terminal
 
 
 @hydra.main(config_path="../conf", config_name="config", version_base="1.3")
@@ -27,7 +30,8 @@ def main(config: DictConfig) -> None:
 def single(config: DictConfig) -> None:
     """One run, with a bar for each training."""
     with TrainingBars() as bars:
-        run(config, bars)
+        record = run(config, bars)
+    Console(width=None if sys.stdout.isatty() else TABLE_WIDTH).print(*terminal(cells([record])))
     print(record_path(config))
 
 

@@ -17,10 +17,8 @@ from benchmark import sources
 from benchmark.config import construct
 from benchmark.data.source import Decoded, Rows, Source
 from benchmark.errors import BadInput
-from benchmark.keys import hashed
+from benchmark.keys import NOT_DECODED, hashed
 from benchmark.store import Artefact, Store, replace, sealed
-
-NOT_DECODED = ("clean", "mirror")  # options of every source that change no decoded row
 
 READERS = "benchmark.data"  # a change in what sources share decodes anew
 

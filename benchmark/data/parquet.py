@@ -26,6 +26,7 @@ class Parquet(Source):
 
     Args:
         path: a folder with train*.parquet and test*.parquet, or "owner/name" on the hub.
+        name: what tables call the data set.
         revision: branch, tag or commit on the hub; None for the main branch.
         config: which configuration on the hub, where there are several.
         image: name of the column of pictures: a picture file's bytes, or {bytes, path}.
@@ -47,6 +48,7 @@ class Parquet(Source):
     def __init__(
         self,
         path: str | None,
+        name: str = "parquet",
         revision: str | None = None,
         config: str | None = None,
         image: str = "image",
@@ -63,6 +65,7 @@ class Parquet(Source):
         mirror: bool = False,
     ) -> None:
         super().__init__(clean, mirror)
+        self.name = name
         if not path:
             raise BadInput(
                 "dataset.path is not set; give a folder with train*.parquet and test*.parquet, or owner/name of a data "

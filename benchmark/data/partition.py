@@ -15,13 +15,12 @@ from benchmark.types import Dataset, Split
 TRACKS_PER_CLASS = 2  # at least, among trusted rows where rows come in groups: one to fit and one to validate
 
 
-def dataset(rows: Artefact, source: Source, name: str, seed: int) -> Dataset:
+def dataset(rows: Artefact, source: Source, seed: int) -> Dataset:
     """The data set of one seed: the defender's trusted rows are drawn from the training rows, stratified, groups whole.
 
     Args:
         rows: decoded.
         source: says how many rows are trusted, and the modality.
-        name: shown on the leaderboard.
         seed: draws the trusted rows.
 
     Raises:
@@ -37,7 +36,7 @@ def dataset(rows: Artefact, source: Source, name: str, seed: int) -> Dataset:
     grouped = train.group is not None
     trusted = draw_stratified(train, share, TRACKS_PER_CLASS if grouped else 1, generator_for(seed, "clean rows"))
     return Dataset(
-        name=name,
+        name=source.name,
         modality=source.modality,
         digest=rows.digest,
         classes=classes,

@@ -57,6 +57,7 @@ class Source(ABC):
             raise BadInput(
                 f"dataset.clean={clean}: must be a share between 0 and 1 or a number of rows; set dataset.clean"
             )
+        self.name = type(self).__name__  # what tables call it
         self.clean = clean
         self.mirror = mirror
 
