@@ -5,7 +5,7 @@ UV = .boot/bin/uv
 RUN = .venv/bin/python
 DEMO = $(RUN) scripts/run.py +experiment=demo -m
 
-.PHONY: setup demo test slow check lock clean
+.PHONY: setup demo test slow check pictures lock clean
 
 setup: .venv/ready
 
@@ -40,6 +40,9 @@ check: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+
+pictures: setup
+	$(RUN) scripts/pictures.py --records leaderboard/records
 
 lock: .boot/ready
 	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-header --no-annotate \

@@ -116,7 +116,7 @@ def _rows(found: Found, defended: Defended, control: Defended, poisoned: Poisone
     return {
         "separation": found.separate("rows", suspicion[judged], poison[judged]),
         "within_target": found.separate("rows within target", suspicion[target], poison[target]),
-        "precision": _share(poison, among=flagged),
+        "precision": None if flagged is None else _share(poison, among=flagged & judged),
         "recall": None if flagged is None else _share(flagged, among=poison),
         "false_flags": None if flagged is None else _share(flagged, among=clean),
         "control_flags": None if control.flagged is None else _share(control.flagged, torch.ones_like(control.flagged)),
@@ -158,6 +158,6 @@ def _verdict(found: Defended, correct: bool | None) -> dict[str, Any]:
     return {"score": score, "detected": bool(found.detected), "suspect": found.suspect, "correct": correct}
 
 
-def _share(hits: Tensor, among: Tensor | None) -> dict[str, int] | None:
+def _share(hits: Tensor, among: Tensor) -> dict[str, int]:
     """Counts of `hits` among chosen rows, both bool (N,)."""
-    return None if among is None else {"hits": int((hits & among).sum()), "n": int(among.sum())}
+    return {"hits": int((hits & among).sum()), "n": int(among.sum())}

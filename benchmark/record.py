@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.errors import BadInput
 
@@ -24,6 +24,12 @@ class Count(Part):
 
     hits: int = Field(ge=0, description="rows on which the output matched")
     n: int = Field(ge=0, description="rows asked")
+
+    @model_validator(mode="after")
+    def _no_more_hits_than_rows(self) -> Self:
+        if self.hits > self.n:
+            raise ValueError(f"{self.hits} hits of {self.n} rows")
+        return self
 
     @property
     def rate(self) -> float | None:
@@ -217,19 +223,19 @@ def load(path: Path) -> Record:
         BadInput: no JSON, an unknown schema, a missing or unknown field; one line with the file's name.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), parse_constant=_no_number)
     except (OSError, ValueError) as error:
-        raise BadInput(
-            f"record {path}: cannot be read as JSON ({type(error).__name__}); remove it or restore it"
-        ) from error
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        found = content.get("schema") if isinstance(content, dict) else None
-        raise BadInput(
-            f"record {path}: schema {found} is unknown, this version reads {SCHEMA}; update postern or the record"
-        )
+        raise BadInput(f"record {path}: is no JSON of finite numbers ({error}); remove it or restore it") from error
+    found = content.get("schema") if isinstance(content, dict) else None
+    if type(found) is not int or found != SCHEMA:
+        raise BadInput(f"record {path}: schema {found!r} is unknown, this version reads {SCHEMA}; update postern")
     try:
         return Record.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(repr(part).strip("'") for part in first["loc"])  # repr: a hostile name must not break the line
         raise BadInput(f"record {path}: field {where}: {first['msg'].lower()}; remove it or restore it") from error
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}")

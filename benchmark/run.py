@@ -17,6 +17,7 @@ from benchmark.data import cache
 from benchmark.errors import BadInput
 from benchmark.record import Record, load
 from benchmark.store import Store
+from benchmark.tracker import Tracker
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -40,6 +41,7 @@ def run(config: DictConfig | Mapping[str, Any], progress: Progress | None = None
         Exception: whatever a method raised; its traceback is in the store's `failures/`.
     """
     tree = checked(config)
+    tracker: Tracker = construct(tree, "tracker")  # before hours of training: its options may be wrong
     shelf, plan = planned(tree)
     path = shelf.record(plan.run)
     record = _known(path)
@@ -54,7 +56,7 @@ def run(config: DictConfig | Mapping[str, Any], progress: Progress | None = None
             raise
         shelf.failure(plan.run).unlink(missing_ok=True)
         record = load(path)
-    construct(tree, "tracker").log(record, path)
+    tracker.log(record, path)
     return record
 
 

@@ -26,8 +26,9 @@ PNG = "data:image/png;base64,"
 class WandbTracker:
     """Logs each run to wandb, from its record alone.
 
-    A run's id is its record's key: logged again, a run replaces itself on the server and does not appear twice. Offline
-    each log is a new folder `<folder>/wandb/offline-run-<time>-<key>`, sent later with `wandb sync <that folder>`.
+    A run's id is its record's key, so a run that is logged again does not appear twice on the server: wandb writes the
+    same rows over the old ones (by its documentation; untried, for want of a server). Offline, each log is a new folder
+    `<folder>/wandb/offline-run-<time>-<key>`, sent later with `wandb sync <that folder>`.
 
     Online, wandb is given `timeout` seconds to answer and as many again to take the data; it never asks for a key on
     the terminal. Without a key, without a network or after a timeout, `log` raises a one-line BadInput. The record is

@@ -47,8 +47,9 @@ def python(*arguments: str, path: Path | None = None, **environment: str) -> sub
 
 
 def script(*overrides: str, path: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run scripts/run.py, one epoch long."""
-    return python("scripts/run.py", *TINY, *overrides, path=path, **environment)
+    """Run scripts/run.py, one epoch long; flags such as -m may stand anywhere."""
+    ordered = sorted((*TINY, *overrides), key=lambda argument: argument.startswith("-"))  # argparse wants them apart
+    return python("scripts/run.py", *ordered, path=path, **environment)
 
 
 def files(store: Path) -> set[str]:

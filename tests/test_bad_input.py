@@ -133,7 +133,7 @@ def test_no_row_is_enough_for_a_class_without_rows(store: Path, capsys: pytest.C
 def test_a_missing_setting(store: Path) -> None:
     chosen = dict(config(store=store))
     del chosen["seed"]
-    with pytest.raises(BadInput, match="seed: is missing; settings: .*threads"):
+    with pytest.raises(BadInput, match=r"seed: is missing; settings: .*threads"):
         benchmark.run(chosen)
 
 

@@ -76,9 +76,12 @@ def test_a_sweep_of_two_workers_equals_a_single_process(alone: Path, swept: Path
 def test_a_sweep_publishes_each_victim_once(swept: Path) -> None:
     """Two makers of one artefact would leave their own costs in their records."""
     found = list(records(swept).values())
-    for stage in ("clean", "backdoored", "defended", "control"):
-        made_by = {record["weights"][stage]: json.dumps(record["costs"][stage]) for record in found}
-        assert all(made_by[record["weights"][stage]] == json.dumps(record["costs"][stage]) for record in found), stage
+    for stage, shared in (("clean", []), ("backdoored", ["attack"]), ("control", ["defense"])):
+        costs: dict[str, set[str]] = {}
+        for record in found:
+            made = json.dumps([record["config"][group]["_target_"] for group in shared])
+            costs.setdefault(made, set()).add(json.dumps(record["costs"][stage]))
+        assert all(len(made) == 1 for made in costs.values()), stage
     assert len({record["weights"]["clean"] for record in found}) == 1
     assert len({record["weights"]["backdoored"] for record in found}) == 2
     assert len({record["weights"]["control"] for record in found}) == 2, "one for each defense, shared by the attacks"

@@ -212,7 +212,7 @@ def test_an_attack_refuses_a_rate_that_poisons_no_row(name: str) -> None:
     attack.check(scene.train)
     assert contents(scene.train) == before
     chosen = {**options("attack", name), "rate": 1e-6}
-    with pytest.raises(benchmark.BadInput, match="attack.rate=1e-06: .*set attack.rate to"):
+    with pytest.raises(benchmark.BadInput, match=r"attack.rate=1e-06: .*set attack.rate to"):
         construct({"attack": chosen}, "attack").check(scene.train)
 
 

@@ -21,7 +21,7 @@ from conftest import config, python
 
 KILLS = 20
 LIMIT = 3 * KILLS  # runs: one that ends before its kill does not count
-RUN = ("attack=badnets", "defense=random_filter", "architecture.network.width=8")  # four trainings, half a second
+RUN = ("attack=badnets", "defense=random_filter", "architecture.network.width=8", "recipe.batch_size=256")
 
 
 def test_a_killed_run_leaves_nothing_partial_and_completes(tmp_path: Path) -> None:
