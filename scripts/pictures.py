@@ -35,7 +35,7 @@ QUICK = ("defense=none", "recipe.epochs=1", "device=cpu")  # the pictures do not
 ALIKE = ("dataset", "architecture", "recipe", "attack", "transfer")  # what the demo's records have in common
 
 WIDTH, MARGIN, GAP, LINE = 900, 16, 8, 28  # pixels: the page, its edges, between digits, a line of text
-SPARE = 14  # characters by which the detection's sentences may exceed their longest word
+SPARE = 17  # characters by which the detection's sentences may exceed their longest word
 WEB_FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # rich names fonts of a server: a picture should ask nobody
 
 
@@ -50,14 +50,19 @@ class Shown(NamedTuple):
 
 def main() -> None:
     """Both pictures; only the triggers without --records."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=Path, help="a folder with the demo's records, e.g. leaderboard/records")
-    records = parser.parse_args().records
+    records = parsed().records
     replace(TRIGGERS, page(list(attacks())))
     print(TRIGGERS)
     if records is not None:
         replace(DEMO, board(records))
         print(DEMO)
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=Path, help="a folder with the demo's records, e.g. leaderboard/records")
+    return parser.parse_args()
 
 
 def attacks() -> Iterator[Shown]:
@@ -72,7 +77,9 @@ def attacks() -> Iterator[Shown]:
                 sys.stderr.write(f"{' '.join(overrides)} is left out: {error}\n")
                 continue
             assert evidence is not None and evidence.clean_inputs and evidence.triggered_inputs
-            wanted = "the next class" if config.attack.get("target") == "all" else f"class {config.attack.target}"
+            wanted = (
+                "the next class" if config.attack.get("target") == "all" else f"class {config.attack.get('target')}"
+            )
             yield Shown(overrides, wanted, picture(evidence.clean_inputs), picture(evidence.triggered_inputs))
 
 

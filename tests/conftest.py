@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -50,6 +51,13 @@ def script(*overrides: str, path: Path | None = None, **environment: str) -> sub
     """Run scripts/run.py, one epoch long; flags such as -m may stand anywhere."""
     ordered = sorted((*TINY, *overrides), key=lambda argument: argument.startswith("-"))  # argparse wants them apart
     return python("scripts/run.py", *ordered, path=path, **environment)
+
+
+def timeless(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What two makers of one record must agree on: all but its costs and the state of the clone (others may commit)."""
+    kept = {name: value for name, value in record.items() if name != "costs"}
+    about = {name: value for name, value in record["provenance"].items() if name not in ("commit", "dirty")}
+    return {**kept, "provenance": about}
 
 
 def files(store: Path) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import config, script
+from conftest import config, script, timeless
 
 import benchmark
 from benchmark.artefact import part
@@ -29,10 +29,6 @@ def records(store: Path) -> dict[str, dict[str, Any]]:
 
 def digests(store: Path) -> dict[str, str]:
     return {path.stem: verified(path).digest for path in store.glob("artefacts/*/*.safetensors")}
-
-
-def timeless(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name != "costs"}
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,10 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -42,6 +44,7 @@ ORCHESTRATION = {
 }  # fmt: skip
 
 
+@cache
 def parsed(name: str) -> ast.Module:
     return ast.parse(SOURCES[name].read_bytes())
 
@@ -129,6 +132,7 @@ FILE, METHOD_FILE, FUNCTION, NESTING, ARGUMENTS = 200, 150, 40, 3, 6
 # What exceeds a budget, and the words of a comment in that file that say why.
 REASONS = {
     "benchmark/data/parquet.py:__init__ arguments": "The arguments are more than six because the yaml is this call.",
+    "baselines/defenses/neural_cleanse.py:__init__ arguments": "The arguments are more than six because the yaml",
     "baselines/attacks/badnets.py:__init__ arguments": "eight arguments: the yaml is the constructor call",
 }
 # Files that exceed a budget while no comment says why: to be mended, or given their words above.
@@ -138,6 +142,7 @@ OPEN = {
     "benchmark/record.py",
     "benchmark/stages.py",
     "benchmark/victims/image_classifier.py",
+    "baselines/defenses/neural_cleanse.py",
     "baselines/defenses/trigger_inversion.py",
 }
 BLOCKS = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try)
@@ -293,7 +298,15 @@ def test_nothing_large_nor_executable_nor_built_is_committed() -> None:
 
 # ---- the yaml is the constructor call, and the signature is its schema
 
-GIVEN = {"sample", "recipe", "device", "generator", "channels", "classes"}  # at the call of a partial constructor
+GIVEN = {
+    "sample",
+    "recipe",
+    "device",
+    "generator",
+    "channels",
+    "classes",
+    "side",
+}  # at the call of a partial constructor
 YAMLS = [
     path.relative_to(ROOT / "conf").with_suffix("").as_posix()
     for group in ("attack", "defense", "architecture", "recipe", "dataset", "tracker")
@@ -301,13 +314,14 @@ YAMLS = [
 ]
 
 
-def section(yaml: str) -> dict[str, Any]:
+@cache
+def section(yaml: str) -> Mapping[str, Any]:
     group, name = yaml.split("/")
     chosen: Any = tree(f"{group}={name}", store="unused")[group]
-    return dict(chosen)
+    return MappingProxyType(chosen)
 
 
-def check_call(call: dict[str, Any], given: set[str]) -> None:
+def check_call(call: Mapping[str, Any], given: set[str]) -> None:
     constructor = inspect.signature(get_object(call["_target_"]))
     options = {name for name in call if name not in ("_target_", "_partial_")}
     assert options == set(constructor.parameters) - given, call["_target_"]
@@ -324,7 +338,7 @@ def test_a_yaml_writes_out_every_option_of_its_constructor(yaml: str) -> None:
 
 @pytest.mark.parametrize("yaml", YAMLS)
 def test_a_yaml_can_be_constructed(yaml: str) -> None:
-    group, call = yaml.split("/")[0], section(yaml)
+    group, call = yaml.split("/")[0], dict(section(yaml))
     if call.get("path", "") is None:
         call["path"] = "a folder"  # what a user must give
     made = construct({group: call}, group)

@@ -285,30 +285,61 @@ def test_a_failure_is_written_and_a_second_try_clears_it(store: Path, monkeypatc
 
 # ---- nothing is unpickled
 
-UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.load"}
+UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+LOADERS = {"torch.load", "np.load", "numpy.load"}
+WEIGHTS = ("get_state_dict", "load_state_dict_from_url")  # of torchvision and torch.hub: torch.load below
+
+# What looks like a pickler and is none, and the words in that file that say why.
+JUSTIFIED = {
+    "benchmark/victims/torchvision_base.py pickle.UnpicklingError": "what torch.load raises for a damaged file",
+}
 
 
 def test_no_source_unpickles() -> None:
-    """By the syntax tree: no import of a pickler, no torch.load, no allow_pickle, nor numpy.load without its denial."""
+    """By the syntax tree: no pickler is imported, nothing that unpickles is called, no denial of it is taken back."""
     found = []
     for folder in ("benchmark", "baselines", "scripts", "hydra_plugins"):
         for path in (ROOT / folder).glob("**/*.py"):
+            name = path.relative_to(ROOT).as_posix()
             for node in ast.walk(ast.parse(path.read_bytes())):
-                found += [f"{path.relative_to(ROOT)}:{node.lineno} {name}" for name in _unpickles(node)]
-    assert found == []
+                found += [f"{name} {what}" for what in _unpickles(node)]
+    assert set(found) <= set(JUSTIFIED)
+    assert all(JUSTIFIED[place] in (ROOT / place.split()[0]).read_text() for place in found)
+
+
+@pytest.mark.parametrize(
+    ("code", "caught"),
+    [
+        ("import pickle", True),
+        ("import joblib.numpy_pickle", True),
+        ("from pickle import loads as harmless", True),
+        ("torch.load(path)", True),
+        ("torch.load(path, weights_only=True)", True),
+        ("np.load(path, allow_pickle=True)", True),
+        ("np.savez(path, allow_pickle=False)", False),
+        ("weights.get_state_dict(weights_only=False)", True),
+        ("weights.get_state_dict()", True),
+        ("weights.get_state_dict(weights_only=True)", False),
+        ("json.loads(text)", False),
+    ],
+)
+def test_unpicklers_are_recognised(code: str, caught: bool) -> None:
+    assert bool([what for node in ast.walk(ast.parse(code)) for what in _unpickles(node)]) == caught
 
 
 def _unpickles(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names if alias.name.split(".")[0] in UNPICKLERS]
-    if isinstance(node, ast.ImportFrom):
-        whole = {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
-        return [name for name in whole if name in UNPICKLERS or name.split(".")[0] in UNPICKLERS]
-    if isinstance(node, ast.Attribute) and ast.unparse(node) in ("torch.load", "np.load", "numpy.load"):
+    if isinstance(node, ast.ImportFrom) and node.module is not None:
+        named = [f"{node.module}.{alias.name}" for alias in node.names]
+        return [name for name in named if node.module.split(".")[0] in UNPICKLERS or name in LOADERS]
+    if isinstance(node, ast.Attribute) and ast.unparse(node) in LOADERS:
         return [ast.unparse(node)]
     if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
-        denied = isinstance(node.value, ast.Constant) and node.value.value is False
-        return [] if denied else ["allow_pickle"]
+        return [] if ast.unparse(node.value) == "False" else ["allow_pickle"]
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(WEIGHTS):
+        safe = any(keyword.arg == "weights_only" and ast.unparse(keyword.value) == "True" for keyword in node.keywords)
+        return [] if safe else [ast.unparse(node.func)]
     return []
 
 

@@ -28,9 +28,9 @@ STAMPED = 0.2  # share of the clean rows that carry the found trigger while it i
 
 
 class Anomaly(NamedTuple):
-    """The most outlying small mask: its index and its class, or 0 and None where no mask is below the median."""
+    """The most outlying small mask: its score and its class, or 0 and None where no mask is below the median."""
 
-    index: float
+    score: float
     suspect: int | None
 
 
@@ -52,6 +52,8 @@ class NeuralCleanse(Defense):
     Departs from it:
         - a step is one batch of the defender's clean rows, not a mini-epoch of 1,000 training images: the authors'
           weight then changes after 5 mini-epochs, ours after 5 steps, and all classes need a few hundred steps;
+        - masks start half open over grey, the same for every class, where the authors draw both at random: a random
+          start can end in a mask of twice the size, and the index then tells the luck of the draw;
         - the search's learning rate is 0.3 (0.1 in the authors' code), which reaches the same sizes in fewer steps;
         - the median of an even number of classes is the mean of the middle two; torch's own is the lower one;
         - of the two mitigations it has unlearning alone: the paper's neuron pruning is fine_pruning's neighbour;
@@ -80,9 +82,9 @@ class NeuralCleanse(Defense):
         unlearning_rate: float,
     ) -> None:
         counts = {"steps": steps, "batch_rows": batch_rows, "group": group, "patience": patience, "epochs": epochs}
-        for name, value in {**counts, "stop_after": stop_after}.items():
-            if value < 1:
-                raise BadInput(f"defense.{name}={value}: must be an integer of at least 1; set defense.{name}")
+        for name, count in {**counts, "stop_after": stop_after}.items():
+            if count < 1:
+                raise BadInput(f"defense.{name}={count}: must be an integer of at least 1; set defense.{name}")
         for name, value in {
             "learning_rate": learning_rate,
             "weight": weight,
@@ -115,17 +117,14 @@ class NeuralCleanse(Defense):
         assert isinstance(victim, Classifier) and clean is not None
         found = invert(victim, clean.inputs, self.settings, lab.generator("inversion"))
         verdict = anomaly(found.norms)
-        detected = verdict.index > OUTLIER
+        detected = verdict.score > OUTLIER
         if detected and verdict.suspect is not None:
             self._unlearn(victim, clean, found, verdict.suspect, lab)
-        shown = int(found.norms.argmin())
-        evidence = {
-            "pattern": found.masks[shown] * found.patterns[shown],
-            "mask": found.masks[shown],
-            "norms": found.norms,
-        }
+        smallest = int(found.norms.argmin())
+        mask = found.masks[smallest]
+        evidence = {"pattern": mask * found.patterns[smallest], "mask": mask, "norms": found.norms}
         return Defended(
-            state=victim.state(), verdict=verdict.index, detected=detected, suspect=verdict.suspect, evidence=evidence
+            state=victim.state(), verdict=verdict.score, detected=detected, suspect=verdict.suspect, evidence=evidence
         )
 
     def _unlearn(self, victim: Classifier, clean: Split, found: Triggers, suspect: int, lab: Lab) -> None:

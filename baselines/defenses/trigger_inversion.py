@@ -20,7 +20,6 @@ from benchmark.types import Inputs, pick
 from benchmark.victim import Classifier
 
 BETAS = (0.5, 0.9)  # of Adam, as in the authors' code; torch.optim.Adam would import torch._dynamo: 2 to 5 s
-EDGE = 1e-4  # starting values keep this distance from 0 and 1, where tanh has no slope
 
 
 @dataclass(frozen=True)
@@ -81,14 +80,14 @@ class _Searches:
 def invert(victim: Classifier, inputs: Inputs, settings: Settings, generator: Generator) -> Triggers:
     """The smallest successful trigger of every class.
 
-    A class's result does not depend on the classes beside it: its start is drawn from (generator, class), and every
-    class meets the same batches.
+    A class's result does not depend on the classes beside it: all start from the same mask and pattern and meet the
+    same batches.
 
     Args:
         victim: encodes inputs to float (N, C, H, W) in [0, 1]; weights, flags and mode are afterwards as before.
         inputs: uint8 (N, C, H, W), trusted rows.
         settings: of the search.
-        generator: names the purpose; starting points and batches derive their draws from it.
+        generator: names the purpose; the batches derive their draws from it.
     """
     labels = torch.arange(victim.classes)
     with _frozen(victim.module):
@@ -120,7 +119,7 @@ def _frozen(module: nn.Module) -> Iterator[None]:
 def _search(victim: Classifier, inputs: Inputs, labels: Tensor, settings: Settings, generator: Generator) -> _Searches:
     """The finished searches of one group of classes (G,)."""
     image = victim.encode(pick(inputs, torch.zeros(1, dtype=torch.int64)))[0]
-    under_way, finished = _start(image, labels, settings, generator), []
+    under_way, finished = _start(image, labels, settings), []
     order = derive(generator, "rows")
     for step in range(1, settings.steps + 1):
         rows = torch.randperm(len(inputs), generator=order)[: settings.batch_rows]
@@ -134,24 +133,23 @@ def _search(victim: Classifier, inputs: Inputs, labels: Tensor, settings: Settin
     return _Searches.join([*finished, under_way])
 
 
-def _start(image: Tensor, labels: Tensor, settings: Settings, generator: Generator) -> _Searches:
-    """Random masks and patterns, uniform as in the authors' code, for images like (C, H, W)."""
+def _start(image: Tensor, labels: Tensor, settings: Settings) -> _Searches:
+    """Half-open masks over grey patterns, for images like (C, H, W)."""
     channels, height, width = image.shape
-    draws = [torch.rand(1 + channels, height, width, generator=derive(generator, "start", int(k))) for k in labels]
-    drawn = torch.stack(draws).to(image.device).clamp(EDGE, 1 - EDGE)
     zeros = torch.zeros(len(labels), device=image.device)
+    neutral = image.new_zeros(len(labels), 1 + channels, height, width)
     return _Searches(
         labels=labels.to(image.device),
-        arguments=torch.atanh(2 * drawn - 1),
-        mean=torch.zeros_like(drawn),
-        square=torch.zeros_like(drawn),
+        arguments=neutral,
+        mean=neutral,
+        square=neutral,
         weight=zeros + settings.weight,
         streak=zeros.long(),
         raised=zeros.bool(),
         lowered=zeros.bool(),
         stale=zeros.long(),
         norm=zeros + height * width,  # a search that never succeeds must not look like a small trigger
-        best=drawn,
+        best=(neutral + 1) / 2,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -25,26 +26,30 @@ class Network(nn.Module):
         stages: run in order, from normalised pixels (N, C, H, W) to the last activations.
         head: last activations -> logits (N, K); its last module is a `nn.Linear`.
         smallest: the smallest height and width it can read, in pixels.
+        resizes_to: pixels of a side to which it resizes images by itself; None where it reads them as they come.
     """
 
     stages: nn.ModuleList
     head: nn.Sequential
     smallest: int
+    resizes_to: int | None = None
 
 
 class ImageClassifier(Classifier):
     """A network that reads uint8 images.
 
     Args:
-        network: (channels, classes) -> Network, the partial constructor in the architecture's yaml.
+        network: (channels, classes) -> Network, the partial constructor in the architecture's yaml; one whose layers
+            depend on the images' shorter side has a third argument, `side`.
         sample: rows that tell the image's shape and the number of classes.
         recipe: how it is trained.
         device: where it lives.
         generator: draws the initial weights.
-        mean, std: normalisation of pixels in [0, 1], inside the model so that attacks and defenses act on pixels.
+        mean, std: normalisation of pixels in [0, 1], inside the model so that attacks and defenses act on pixels; one
+            number, or one a channel.
 
     Raises:
-        BadInput: the images are smaller than the network can read.
+        BadInput: the images are smaller than the network can read, or `mean` or `std` do not fit their channels.
     """
 
     modality = "image"
@@ -56,25 +61,27 @@ class ImageClassifier(Classifier):
         recipe: Recipe,
         device: torch.device,
         generator: Generator,
-        mean: float = 0.5,
-        std: float = 0.25,
+        mean: float | Sequence[float] = 0.5,
+        std: float | Sequence[float] = 0.25,
     ) -> None:
         assert isinstance(sample.inputs, Tensor) and sample.classes is not None
         self.classes, channels = sample.classes, sample.inputs.shape[1]
-        self.pixels = sample.inputs.shape[-2] * sample.inputs.shape[-1]
-        with forked(generator, torch.device("cpu")):
-            net = network(channels=channels, classes=self.classes)
         side = min(sample.inputs.shape[-2:])
+        asked = {"side": side} if "side" in inspect.signature(network).parameters else {}
+        with forked(generator, torch.device("cpu")):
+            net = network(channels=channels, classes=self.classes, **asked)
         if side < net.smallest:
             raise BadInput(
                 f"images of {side} pixels: {type(net).__name__} needs {net.smallest}; choose another architecture"
             )
+        self.pixels = net.resizes_to**2 if net.resizes_to else sample.inputs.shape[-2] * sample.inputs.shape[-1]
         self.widths = _widths(net, sample.inputs[:1].float())
         for stage, width in enumerate(self.widths):
             net.register_buffer(f"keep_{stage}", torch.ones(width))
         super().__init__(net.to(memory_format=torch.channels_last), recipe, device)
         self.network = net
-        self.mean, self.std = mean, std
+        self.mean = _per_channel("mean", mean, channels, device)
+        self.std = _per_channel("std", std, channels, device)
         self.bf16 = resolved_precision(recipe.precision, device.type) == "bf16"
 
     def copy(self) -> ImageClassifier:
@@ -95,12 +102,13 @@ class ImageClassifier(Classifier):
         return x / 255
 
     def activations(self, x: Tensor, stage: int = -1) -> Tensor:
-        """Output of a stage, float (N, C, H', W'), channels masked where `mask` said so."""
+        """Output of a stage, float (N, C, ...), channels masked where `mask` said so."""
         last = stage % len(self.network.stages)
         with self._autocast():
             x = (x - self.mean) / self.std
             for at in range(last + 1):
-                x = self.network.stages[at](x) * self._keep(at)
+                x = self.network.stages[at](x)
+                x = x * self._keep(at, x.dim())
         return x.float()
 
     def head_logits(self, activations: Tensor) -> Tensor:
@@ -135,8 +143,8 @@ class ImageClassifier(Classifier):
         """Rows of an evaluation batch: as many as fit the measured number of pixels."""
         return max(16, PIXELS_PER_BATCH.get(self.device.type, 131_072) // self.pixels)
 
-    def _keep(self, stage: int) -> Tensor:
-        return self.network.get_buffer(f"keep_{stage}")[None, :, None, None]
+    def _keep(self, stage: int, dimensions: int) -> Tensor:
+        return self.network.get_buffer(f"keep_{stage}").view(1, -1, *[1] * (dimensions - 2))
 
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
@@ -151,3 +159,15 @@ def _widths(net: Network, image: Tensor) -> list[int]:
         x = stage(x)
         widths.append(x.shape[1])
     return widths
+
+
+def _per_channel(name: str, values: float | Sequence[float], channels: int, device: torch.device) -> float | Tensor:
+    """A number as it is, or one number a channel as (C, 1, 1)."""
+    if isinstance(values, int | float):
+        return values
+    if len(values) != channels:
+        raise BadInput(
+            f"architecture.{name}={list(values)}: {len(values)} numbers for images of {channels} channels; "
+            "give one number, or one a channel"
+        )
+    return torch.tensor(list(values), device=device)[:, None, None]
