@@ -110,7 +110,7 @@ class Store:
         """
         while (found := self.load(path)) is None:
             with Lease(path.with_suffix(".lease"), done=path.exists) as lease:
-                if lease.held:
+                if lease.held and not path.exists():  # it may have been published since we last looked
                     publish(path, make())
         return found
 

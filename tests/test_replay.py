@@ -65,13 +65,6 @@ def test_a_replayed_sweep_imports_no_torch_and_prints_every_path(store: Path, ma
     assert snapshot(store) == before
 
 
-def test_what_is_missing_does_import_torch(store: Path) -> None:
-    """Otherwise the tests above would prove nothing."""
-    done = replay(store)
-    assert "torch" in imported(done)
-    assert Path(done.stdout.splitlines()[-1]).is_file()
-
-
 def test_a_replay_in_process_returns_the_stored_record(store: Path, made: benchmark.Record) -> None:
     before = snapshot(store)
     heard: list[Any] = []
