@@ -26,6 +26,10 @@ class Recipe:
         schedule: "constant"; "cosine" from the peak to 0; "one_cycle", up and down in straight lines.
         crop: largest shift of a random crop, as a share of the image's side; 0 for none.
         flip: mirror half of the images, where the data set allows it.
+        rotation: largest turn of an image either way, in degrees; 0 for none.
+        cutout: side of a square set to 0 somewhere in each image, as a share of the image's side; 0 for none.
+        small_epochs, small_scale: the first epochs see smaller images, of this share of the side.
+        compile_above: `torch.compile` a training of more steps than this, on CUDA; None for never.
         precision: "auto" (bf16 on CUDA, else fp32), "fp32" or "bf16".
         deterministic: refuse CUDA kernels whose results vary from run to run (slower).
     """
@@ -40,6 +44,11 @@ class Recipe:
     schedule: Schedule = "cosine"
     crop: float = 0.0
     flip: bool = False
+    rotation: float = 0.0
+    cutout: float = 0.0
+    small_epochs: int = 0
+    small_scale: float = 0.75
+    compile_above: int | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     deterministic: bool = False
 
@@ -49,6 +58,10 @@ class Recipe:
         _require("batch_size", self.batch_size, batch_is_fine, "an integer of at least 2 (batch norm needs two rows)")
         _require("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
         _require("crop", self.crop, 0 <= self.crop <= 0.5, "between 0 and 0.5")
+        _require("rotation", self.rotation, 0 <= self.rotation <= 180, "between 0 and 180 degrees")
+        _require("cutout", self.cutout, 0 <= self.cutout <= 1, "between 0 and 1")
+        _require("small_epochs", self.small_epochs, self.small_epochs >= 0, "at least 0")
+        _require("small_scale", self.small_scale, 0.25 <= self.small_scale < 1, "at least 0.25 and below 1")
         _require("momentum", self.momentum, 0 <= self.momentum < 1, "at least 0 and below 1")
         _require("schedule", self.schedule, self.schedule in SCHEDULES, "one of " + ", ".join(SCHEDULES))
         _require("precision", self.precision, self.precision in ("auto", "fp32", "bf16"), "auto, fp32 or bf16")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,7 @@ from benchmark import keys
 from benchmark.access import view
 from benchmark.artefact import pack_defended, packed, part, unpack_defended
 from benchmark.attack import Attack
+from benchmark.checkpoint import Checkpoints
 from benchmark.config import construct
 from benchmark.costs import measured
 from benchmark.data import cache
@@ -82,6 +84,7 @@ class Stages:
         recipe = cast(Recipe, construct(config, "recipe"))
         self.recipe = recipe.replace(flip=recipe.flip and self.dataset.mirror)
         self.curve: list[float] = []
+        self.checkpoints = Checkpoints()
         self.attack.check(self.dataset.train)
         self.defense.check(self.dataset.clean)
         self.reads = isinstance(self.fresh(), self.defense.reads)
@@ -100,7 +103,7 @@ class Stages:
         victim = self.architecture(
             sample=self.dataset.train, recipe=self.recipe, device=self.device, generator=generator
         )
-        victim.watch = self._epoch_done
+        victim.watch, victim.checkpoints = self._epoch_done, self.checkpoints
         return victim
 
     def clean(self) -> Trained:
@@ -146,7 +149,7 @@ class Stages:
             victim: not changed.
             train: the rows it was trained on, without marks.
         """
-        key = self.plan.run if name == "defended" else self.plan.control
+        path = self.store.artefact(self.plan.run if name == "defended" else self.plan.control)
         needs, lab = self.defense.needs, self._lab("defense", self.dataset.clean)
         clean = self.dataset.clean if "clean" in needs else None
 
@@ -154,32 +157,38 @@ class Stages:
             return self.defense.deploy(view(victim, needs), clean, found)
 
         def make() -> bytes:
-            with self._stage(name, "defense") as facts:
+            with self._stage(name, "defense", path) as facts:
                 found = self.defense.apply(view(victim, needs), clean, train if "train" in needs else None, lab)
             return pack_defended(found, {**facts, "ca": score(deploy(found), self.dataset.test, self.dataset.match)})
 
-        artefact = self.store.obtain(self.store.artefact(key), make)
+        artefact = self.store.obtain(path, make)
         found = unpack_defended(artefact)
         return Protected(deploy(found), artefact, found)
 
     def _trained(
         self, name: str, key: str, build: Callable[[], tuple[Victim, State]], shell: Callable[[], Victim]
     ) -> Trained:
+        path = self.store.artefact(key)
+
         def make() -> bytes:
-            with self._stage(name, name) as facts:
+            with self._stage(name, name, path) as facts:
                 victim, secret = build()
             ca: Score = score(victim, self.dataset.test, self.dataset.match)
             return packed({"victim": victim.state(), "secret": secret}, {**facts, "ca": ca})
 
-        artefact = self.store.obtain(self.store.artefact(key), make)
+        artefact = self.store.obtain(path, make)
         return Trained(shell().load(part(artefact, "victim")), artefact, part(artefact, "secret"))
 
     @contextmanager
-    def _stage(self, name: str, purpose: str) -> Iterator[dict[str, Any]]:
-        """Seed the global generators, measure, and collect the loss curve; the facts are complete after the block."""
+    def _stage(self, name: str, purpose: str, path: Path) -> Iterator[dict[str, Any]]:
+        """Seed the global generators, measure, keep checkpoints, and collect the loss curve.
+
+        The facts are complete after the block.
+        """
         facts: dict[str, Any] = {}
         self.curve, self.name = [], name
-        with forked(generator_for(self.seed, purpose), self.device), measured(self.device) as costs:
+        seeded = forked(generator_for(self.seed, purpose), self.device)
+        with seeded, measured(self.device) as costs, self.checkpoints.stage(path):
             yield facts
         facts.update(costs=costs, curve=self.curve)
 

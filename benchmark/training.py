@@ -34,6 +34,10 @@ class SGD:
         self.recipe = recipe
         self.momenta = [torch.zeros_like(parameter) for parameter in self.parameters]
 
+    def state(self) -> dict[str, Tensor]:
+        """The momenta, by name: what a training must keep besides its weights."""
+        return {f"momentum/{at}": momentum for at, momentum in enumerate(self.momenta)}
+
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Move every parameter that has a gradient, then drop the gradients."""
@@ -74,16 +78,28 @@ def fit(victim: Victim, split: Split, generator: Generator, objective: Objective
     steps = recipe.epochs * feed.steps
     if torch.are_deterministic_algorithms_enabled() != recipe.deterministic:  # the setter imports torch._inductor: 2 s
         torch.use_deterministic_algorithms(recipe.deterministic)
+    if recipe.compile_above is not None and steps > recipe.compile_above:
+        victim.compile()
+    total = torch.zeros((), device=victim.device)  # of the epoch's losses; read once an epoch, since reading waits
+    state = {**victim.module.state_dict(), "loss": total, **optimiser.state()}
+    checkpoint = victim.checkpoints.next(f"{generator.initial_seed()} {len(split)} {recipe}")
     victim.module.train()
     with forked(generator, victim.device):
-        for epoch in range(recipe.epochs):
-            total = torch.zeros((), device=victim.device)
-            for at, batch in enumerate(feed.epoch(derive(generator, "epoch", epoch)), epoch * feed.steps):
-                loss = objective(victim, batch, derive(generator, "step", at))
-                loss.backward()
-                optimiser.step(recipe.rate_at(at, steps))
-                total += loss.detach()
-            victim.watch(epoch + 1, recipe.epochs, _finite(float(total) / feed.steps, epoch))
+        done, losses = checkpoint.resume(state, victim.device)
+        for epoch, loss in enumerate(losses):
+            victim.watch(epoch + 1, recipe.epochs, loss)
+        for epoch in range(len(losses), recipe.epochs):
+            for batch in feed.epoch(epoch, derive(generator, "epoch", epoch), done - epoch * feed.steps):
+                error = objective(victim, batch, derive(generator, "step", done))
+                error.backward()
+                optimiser.step(recipe.rate_at(done, steps))
+                total += error.detach()
+                done += 1
+                if checkpoint.due():
+                    checkpoint.write(done, losses, state, victim.device)
+            losses.append(_finite(float(total) / feed.steps, epoch))
+            victim.watch(epoch + 1, recipe.epochs, losses[-1])
+            total.zero_()
     victim.module.eval()
 
 

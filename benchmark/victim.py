@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from benchmark import training
+from benchmark.checkpoint import Checkpoints
 from benchmark.feed import Feed
 from benchmark.recipe import Recipe
 from benchmark.training import Objective, Watch, supervised
@@ -30,6 +31,7 @@ class Victim(ABC):
         recipe: how it is trained unless `fit` is told otherwise.
         device: where it lives.
         watch: told the loss of every epoch.
+        checkpoints: where a long training keeps its state.
 
     Class attributes:
         modality: what rows it reads.
@@ -42,6 +44,7 @@ class Victim(ABC):
         self.recipe = recipe
         self.device = device
         self.watch: Watch = _unwatched
+        self.checkpoints = Checkpoints()
 
     def fit(
         self, split: Split, generator: Generator, objective: Objective = supervised, recipe: Recipe | None = None
@@ -52,7 +55,11 @@ class Victim(ABC):
 
     def feed(self, split: Split, recipe: Recipe) -> Feed:
         """Batches for training, prepared once for this modality."""
-        return Feed(split.to(self.device), recipe)
+        return Feed(split, recipe, self.device)
+
+    def compile(self) -> None:
+        """Compile what training runs, for trainings long enough to pay for it."""
+        self.module.compile()
 
     @abstractmethod
     def loss(self, inputs: Inputs, targets: Targets) -> Tensor:

@@ -93,6 +93,7 @@ def test_a_value_out_of_range(override: str, store: Path, capsys: pytest.Capture
 @pytest.mark.xfail(
     strict=True, reason="exit code 1: a partial's options are first tried at its call; Hydra's ValueError"
 )
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
 def test_an_option_of_an_architecture_and_no_method(
     override: str, store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -86,7 +86,7 @@ def test_check_refuses_a_weight_outside(name: str, alpha: float) -> None:
 
 
 def test_check_refuses_a_picture_that_is_not_there() -> None:
-    with pytest.raises(BadInput, match="picture nowhere.png: cannot be read"):
+    with pytest.raises(BadInput, match=r"picture nowhere\.png: cannot be read"):
         Blended(0.1, 0, picture_path="nowhere.png").check(rows())
 
 

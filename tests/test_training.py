@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from benchmark.errors import BadInput
-from benchmark.feed import Feed, ImageFeed
+from benchmark.feed import Feed, ImageFeed, Pictures
 from benchmark.recipe import Recipe, resolved_precision
 from benchmark.seeds import derive, forked, generator_for
 from benchmark.training import SGD
@@ -159,7 +160,7 @@ def by_hand(split: Split, recipe: Recipe, generator: Generator) -> list[tuple[Te
 def test_the_image_feed_equals_a_loop_over_images(crop: float, flip: bool, shape: tuple[int, ...]) -> None:
     images = torch.randint(1, 256, (37, *shape), generator=generator_for(1, "images"), dtype=torch.uint8)
     split, recipe = Split(inputs=images, targets=torch.arange(37), classes=37), RECIPE.replace(crop=crop, flip=flip)
-    batches = list(ImageFeed(split, recipe).epoch(generator_for(2, "epoch")))
+    batches = list(ImageFeed(split, recipe, CPU).epoch(0, generator_for(2, "epoch")))
     expected = by_hand(split, recipe, generator_for(2, "epoch"))
     assert len(batches) == len(expected) == 3
     for batch, (pixels, targets) in zip(batches, expected, strict=True):
@@ -172,13 +173,13 @@ def test_the_image_feed_equals_a_loop_over_images(crop: float, flip: bool, shape
 def test_an_epoch_holds_every_row_once_in_even_batches(kind: type[Feed], count: int) -> None:
     split = rows(count)
     numbered = Split(inputs=split.inputs, targets=torch.arange(count), classes=count)
-    feed = kind(numbered, RECIPE)
-    first, second = (list(feed.epoch(generator_for(0, "epoch", number))) for number in (0, 1))
+    feed = kind(numbered, RECIPE, CPU)
+    first, second = (list(feed.epoch(number, generator_for(0, "epoch", number))) for number in (0, 1))
     for batches in (first, second):
         sizes = [len(batch) for batch in batches]
         assert len(batches) == feed.steps and max(sizes) <= 16 and max(sizes) - min(sizes) <= 1
         assert torch.cat([batch.targets for batch in batches]).sort().values.tolist() == list(range(count))
-    again = list(feed.epoch(generator_for(0, "epoch", 0)))
+    again = list(feed.epoch(0, generator_for(0, "epoch", 0)))
     assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(first, again, strict=True))
     orders = [torch.cat([batch.targets for batch in batches]).tolist() for batches in (first, second)]
     assert orders[0] != orders[1] or count == 2
@@ -188,10 +189,51 @@ def test_a_feed_leaves_the_rows_and_keeps_their_groups_beside_them() -> None:
     split = rows()
     grouped = Split(inputs=split.inputs, targets=split.targets, group=torch.arange(50) * 2, classes=3)
     before = split.inputs.clone()
-    for batch in ImageFeed(grouped, RECIPE.replace(crop=0.2, flip=True)).epoch(generator_for(0, "epoch")):
+    for batch in ImageFeed(grouped, RECIPE.replace(crop=0.2, flip=True), CPU).epoch(0, generator_for(0, "epoch")):
         assert torch.equal(batch.targets, grouped.targets[batch.group // 2])
         batch.inputs.zero_()
     assert torch.equal(split.inputs, before)
+
+
+def test_what_exceeds_the_limit_is_streamed_in_chunks_and_equal() -> None:
+    split = rows(50)
+    recipe = RECIPE.replace(crop=0.2, flip=True, batch_size=4)
+    limit = split.inputs.nbytes // 3
+    whole, streamed = ImageFeed(split, recipe, CPU), ImageFeed(split, recipe, CPU, limit=limit)
+    assert whole.chunk_bytes is None and streamed.chunk_bytes == limit // 2
+    pairs = zip(whole.epoch(1, generator_for(0, "e")), streamed.epoch(1, generator_for(0, "e")), strict=True)
+    assert all(torch.equal(a.inputs, b.inputs) and torch.equal(a.targets, b.targets) for a, b in pairs)
+    assert 1 < len(list(streamed._chunks([(at, at + 4) for at in range(0, 48, 4)], streamed.full))) < 13
+
+
+@pytest.mark.parametrize("limit", [None, 1000])
+def test_an_epoch_continues_where_it_was_left(limit: int | None) -> None:
+    feed = ImageFeed(rows(50), RECIPE.replace(crop=0.2, flip=True, batch_size=8), CPU, limit)
+    whole, rest = (list(feed.epoch(0, generator_for(0, "epoch"), start)) for start in (0, 3))
+    assert len(rest) == len(whole) - 3
+    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(whole[3:], rest, strict=True))
+
+
+def test_a_turn_by_a_quarter_is_a_rotation() -> None:
+    images = torch.randint(1, 256, (4, 3, 9, 9), generator=generator_for(1, "images"), dtype=torch.uint8)
+    pictures = Pictures(images, RECIPE.replace(rotation=90.0))
+    draws = replace(pictures.draw(generator_for(0, "epoch")), turn=torch.full((4,), math.pi / 2))
+    turned = pictures.gather(pictures.padded, torch.arange(4), draws)
+    assert torch.equal(turned, images.rot90(1, (2, 3))) or torch.equal(turned, images.rot90(-1, (2, 3)))
+
+
+def test_cutout_clears_a_square_of_its_side_or_what_of_it_lies_inside() -> None:
+    images = torch.full((64, 1, 16, 16), 9, dtype=torch.uint8)
+    pictures = Pictures(images, RECIPE.replace(cutout=0.25))
+    cut = pictures.gather(pictures.padded, torch.arange(64), pictures.draw(generator_for(0, "epoch")))
+    cleared = (cut == 0).flatten(1).sum(1)
+    assert cleared.max() == 16 and cleared.min() >= 4 and len(cut.flatten(1).unique(dim=0)) > 20
+
+
+def test_the_first_epochs_see_smaller_images() -> None:
+    feed = ImageFeed(rows(20), RECIPE.replace(small_epochs=2, small_scale=0.5), CPU)
+    sides = [next(iter(feed.epoch(number, generator_for(0, "epoch")))).inputs.shape[-1] for number in range(3)]
+    assert sides == [4, 4, 8]
 
 
 # ---- fit
@@ -203,7 +245,7 @@ def test_fit_equals_a_loop_written_out() -> None:
     optimiser = torch.optim.SGD(reference.module.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
     reference.module.train()
     for epoch in range(2):
-        for batch in reference.feed(split, RECIPE).epoch(derive(generator, "epoch", epoch)):
+        for batch in reference.feed(split, RECIPE).epoch(epoch, derive(generator, "epoch", epoch)):
             loss = cross_entropy(reference.logits(reference.encode(batch.inputs)), batch.targets)
             optimiser.zero_grad()
             loss.backward()

@@ -93,7 +93,12 @@ class ImageClassifier(Classifier):
 
     def feed(self, split: Split, recipe: Recipe) -> Feed:
         """Batches of images on the device, augmented as the recipe says."""
-        return ImageFeed(split.to(self.device), recipe)
+        return ImageFeed(split, recipe, self.device)
+
+    def compile(self) -> None:
+        """Compile each stage: training calls them one by one."""
+        for stage in self.network.stages:
+            stage.compile()
 
     def encode(self, inputs: Inputs) -> Tensor:
         """uint8 (N, C, H, W) -> float pixels in [0, 1] on the device, channels_last."""
