@@ -44,24 +44,45 @@ def is_core(target: str) -> bool:
 
 
 def defines(target: str, method: str) -> bool:
-    """Whether a class, or a base outside the core, defines a method.
+    """Whether a class, or a base outside the core, binds a method's name.
 
     Args:
-        target: dotted name of a class.
+        target: dotted name of a class, maybe re-exported by a package.
         method: e.g. "sham".
+
+    Raises:
+        BadInput: there is no such class.
     """
     module, name = _module_of(target), target.rpartition(".")[2]
     if module.split(".")[0] == CORE:
         return False
     tree = _parsed(module)
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    if name not in classes:
-        raise BadInput(f"_target_={target}: {module} has no class {name}; correct the yaml")
-    if any(isinstance(item, ast.FunctionDef) and item.name == method for item in classes[name].body):
-        return True
     origins = _origins(tree, module)
-    bases = [base.id for base in classes[name].bases if isinstance(base, ast.Name)]
-    return any(defines(f"{module}.{b}" if b in classes else origins.get(b, f"{CORE}.{b}"), method) for b in bases)
+    found = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
+    if found is None:
+        if name not in origins:
+            raise BadInput(f"_target_={target}: {module} has no class {name}; correct the yaml")
+        return defines(origins[name], method)
+    own = any(method in _bound(item) for item in found.body)
+    return own or any(_inherits(base, method, origins) for base in found.bases)
+
+
+def _inherits(base: ast.expr, method: str, origins: dict[str, str]) -> bool:
+    """Whether a base class, written as a name, `module.name` or `name[argument]`, binds a method's name."""
+    head, _, rest = ast.unparse(base.value if isinstance(base, ast.Subscript) else base).partition(".")
+    if head not in origins:
+        return False
+    try:
+        return defines(f"{origins[head]}.{rest}".rstrip("."), method)
+    except BadInput:  # a library's class that its package re-exports by other means: no attack of ours
+        return False
+
+
+def _bound(item: ast.stmt) -> set[str]:
+    """Names that a statement of a class body binds."""
+    if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+        return {item.name}
+    return {node.id for node in ast.walk(item) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
 def _module_of(target: str) -> str:
@@ -120,9 +141,16 @@ def _imports(tree: ast.Module, module: str) -> Iterator[str]:
 
 
 def _origins(tree: ast.Module, module: str) -> dict[str, str]:
-    """Local name -> dotted name, for names imported from modules."""
-    nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    return {a.asname or a.name: f"{_origin(node, module)}.{a.name}" for node in nodes for a in node.names}
+    """Local name -> dotted name, for classes of a module and what it imports."""
+    names = {node.name: f"{module}.{node.name}" for node in tree.body if isinstance(node, ast.ClassDef)}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            names |= {a.asname or a.name: f"{_origin(node, module)}.{a.name}" for a in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {
+                a.asname or a.name.split(".")[0]: a.name if a.asname else a.name.split(".")[0] for a in node.names
+            }
+    return names
 
 
 def _origin(node: ast.ImportFrom, module: str) -> str:

@@ -33,7 +33,7 @@ def no_victim() -> Victim:
 
 
 def lab(train: Split) -> Lab:
-    recipe = Recipe(epochs=1, batch_size=2, learning_rate=0.1)
+    recipe = Recipe(name="test", epochs=1, batch_size=2, learning_rate=0.1)
     return Lab(0, recipe, torch.device("cpu"), no_victim, train, lambda name, uses, make: make())
 
 

@@ -31,7 +31,7 @@ def no_victim() -> Victim:
 
 
 def lab(train: Split, seed: int = 0) -> Lab:
-    recipe = Recipe(epochs=1, batch_size=2, learning_rate=0.1)
+    recipe = Recipe(name="test", epochs=1, batch_size=2, learning_rate=0.1)
     return Lab(seed, recipe, torch.device("cpu"), no_victim, train, lambda name, uses, make: make())
 
 

@@ -1,7 +1,8 @@
 """SIGKILL at any moment leaves no partial record or weight, and the same command then completes.
 
 Run as a script, this file is the warm process: it imports torch and makes one undisturbed run, then forks a child for
-every run to be killed, so that a run takes half a second, and prints what it saw as JSON.
+every run to be killed, so that a run takes half a second, and prints what it saw as JSON. A killed run is started
+again in the same store, and maybe killed again; when it completes, the next begins in an empty store.
 """
 
 from __future__ import annotations
@@ -20,19 +21,22 @@ import pytest
 from conftest import config, python, timeless
 
 KILLS = 20
-LIMIT = 3 * KILLS  # runs: one that ends before its kill does not count
+KILLS_PER_STORE = 3  # then it may complete, and the next run starts from nothing
+LIMIT = 5 * KILLS  # runs at most, killed and completed ones
 RUN = ("attack=badnets", "defense=random_filter", "architecture.network.width=8", "recipe.batch_size=256")
 
 
 def test_a_killed_run_leaves_nothing_partial_and_completes(tmp_path: Path) -> None:
-    done = python(__file__, str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout.splitlines()[-1])
-    assert len(seen["tries"]) == KILLS
-    for tried in seen["tries"]:
-        assert tried["unread"] == [], f"a kill after {tried['delay']:.3f} s left a partial file"
-        assert tried["record"] == seen["undisturbed"] and tried["unread_after"] == []
-    assert len({tried["artefacts"] for tried in seen["tries"]}) >= 3, "the kills were not spread over the stages"
+    told = python(__file__, str(tmp_path))
+    assert told.returncode == 0, told.stderr
+    seen = json.loads(told.stdout.splitlines()[-1])
+    assert len(seen["kills"]) == KILLS
+    for kill in seen["kills"]:
+        assert kill["unread"] == [], f"a kill after {kill['delay']:.3f} s left a partial file in store {kill['store']}"
+    assert len({kill["artefacts"] for kill in seen["kills"]}) >= 3, "the kills were not spread over the stages"
+    assert len(seen["completed"]) >= 3
+    for done in seen["completed"]:
+        assert done["record"] == seen["undisturbed"] and done["unread"] == []
 
 
 @pytest.mark.parametrize("call", ["open", "fsync", "link", "unlink"])
@@ -97,20 +101,24 @@ def main(folder: Path) -> None:
     begun = time.monotonic()
     assert _forked(lambda: run("undisturbed")) == 0
     length = time.monotonic() - begun  # shortened below where it proves too long: the machine may be busy now
-    draw, tries = random.Random(0), []
-    for number in range(LIMIT):
-        name, delay = str(number), length * (len(tries) + draw.random()) / KILLS  # one in each twentieth of the run
-        code = _forked(lambda name=name: run(name), delay)
-        if not os.WIFSIGNALED(code):
-            length *= 0.9
+    draw, kills, completed = random.Random(0), [], []
+    for _ in range(LIMIT):
+        name = str(len(completed))
+        waits = lease.STALE if list((folder / name).glob("**/*.lease")) else 0.0
+        left = length * (1 - len(list((folder / name).glob("artefacts/*/*.safetensors"))) / 5)  # of four stages' work
+        delay = waits + left * (len(kills) % 5 + draw.random()) / 5  # in each fifth of it in turn
+        spared = len(kills) == KILLS or sum(kill["store"] == name for kill in kills) == KILLS_PER_STORE
+        code = _forked(lambda name=name: run(name), None if spared else delay)
+        if os.WIFSIGNALED(code):
+            kills.append({"delay": delay, "store": name, **_seen(folder / name)})
             continue
-        seen = _seen(folder / name)
-        assert _forked(lambda name=name: run(name)) == 0, f"after a kill at {delay:.3f} s the same command failed"
-        after = {"record": _record(folder / name), "unread_after": _seen(folder / name)["unread"]}
-        tries.append({"delay": delay, **seen, **after})
-        if len(tries) == KILLS:
+        assert code == 0, f"the command failed after {kills[-1:]}"
+        completed.append({"record": _record(folder / name), **_seen(folder / name)})
+        if len(kills) == KILLS:
             break
-    sys.stdout.write(json.dumps({"undisturbed": _record(folder / "undisturbed"), "tries": tries}) + "\n")
+        length *= 1.0 if spared else 0.9
+    undisturbed = _record(folder / "undisturbed")
+    sys.stdout.write(json.dumps({"undisturbed": undisturbed, "kills": kills, "completed": completed}) + "\n")
 
 
 def _seen(store: Path) -> dict[str, Any]:

@@ -210,14 +210,12 @@ class Alone: pass
     ],
     ids=["dotted base", "dotted alias", "assigned", "subscripted base"],
 )
-@pytest.mark.xfail(strict=True, reason="sources.defines reads plain names and `def` alone: such a sham goes unseen")
 def test_a_method_is_found_however_it_is_written(source: str, folder: Folder) -> None:
     base = folder.module("from benchmark import Attack\nclass Loop(Attack):\n    def sham(self): pass\n")
     name = folder.module(source.format(base=base))
     assert defines(f"{name}.Method", "sham")
 
 
-@pytest.mark.xfail(strict=True, reason="sources.defines looks for library bases in the file that re-exports them")
 def test_a_librarys_base_is_not_searched(folder: Folder) -> None:
     name = folder.module(
         "from torch.nn import Module\nfrom benchmark import Attack\nclass Method(Attack, Module): pass\n"
@@ -225,7 +223,6 @@ def test_a_librarys_base_is_not_searched(folder: Folder) -> None:
     assert not defines(f"{name}.Method", "sham")
 
 
-@pytest.mark.xfail(strict=True, reason="sources.defines does not follow a name that a package re-exports")
 def test_a_re_exported_class_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     _package(tmp_path, "reexporting", method="class Method:\n    def sham(self): pass\n")
