@@ -106,6 +106,11 @@ class Checkpoint:
             return False
         return self.owner.asked.is_set() or self.owner.clock() - self.owner.written >= self.owner.every
 
+    def keep(self, step: int, losses: list[float], tensors: Mapping[str, Tensor], device: torch.device) -> None:
+        """Write the state where it is due; arguments as in `write`."""
+        if self.due():
+            self.write(step, losses, tensors, device)
+
     def write(self, step: int, losses: list[float], tensors: Mapping[str, Tensor], device: torch.device) -> None:
         """Write the state whole over the last one, and stop where a signal asked for it.
 

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.stages import Protected, Stages, Trained
+from benchmark.parts import Parts
+from benchmark.stages import Protected, Trained
 from benchmark.types import Defended, Poisoned, Role, Split
 
 CURVE_POINTS = 100
@@ -51,12 +52,12 @@ class Found:
 
 
 def measured(
-    stages: Stages, victims: Mapping[str, Trained | Protected], poisoned: Poisoned, challenge: Poisoned
+    parts: Parts, victims: Mapping[str, Trained | Protected], poisoned: Poisoned, challenge: Poisoned
 ) -> Found:
     """Compare what the defense found with the marks.
 
     Args:
-        stages: the run's parts.
+        parts: what the run is made of.
         victims: with "backdoored", "defended" and "control".
         poisoned: the training rows with their marks.
         challenge: the triggered test rows.
@@ -65,7 +66,7 @@ def measured(
     assert isinstance(defended, Protected) and isinstance(control, Protected)
     found = Found({})
     found.table["rows"] = _rows(found, defended.found, control.found, poisoned)
-    found.table["inputs"] = _inputs(found, stages, victims["backdoored"], defended, challenge)
+    found.table["inputs"] = _inputs(found, parts, victims["backdoored"], defended, challenge)
     found.table["model"] = _model(defended.found, control.found, challenge)
     return found
 
@@ -124,14 +125,14 @@ def _rows(found: Found, defended: Defended, control: Defended, poisoned: Poisone
 
 
 def _inputs(
-    found: Found, stages: Stages, backdoored: Trained | Protected, defended: Protected, challenge: Poisoned
+    found: Found, parts: Parts, backdoored: Trained | Protected, defended: Protected, challenge: Poisoned
 ) -> dict[str, Any] | None:
     """Inputs: every triggered row, and apart from it only those that succeed, since the latter flatters."""
-    usual = defended.victim.suspicion(stages.dataset.test.inputs)
+    usual = defended.victim.suspicion(parts.dataset.test.inputs)
     triggered = defended.victim.suspicion(challenge.inputs) if len(challenge) else torch.zeros(0)
     if usual is None or triggered is None:
         return None
-    success = stages.dataset.match(backdoored.victim.predict(challenge.inputs), challenge.targets)
+    success = parts.dataset.match(backdoored.victim.predict(challenge.inputs), challenge.targets)
     both = {"separation": triggered, "successful": triggered[success]}
     return {
         name: found.separate(

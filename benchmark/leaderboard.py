@@ -1,4 +1,4 @@
-"""From records to cells (one setting, all its seeds), their status and their standing.
+"""From records to cells (one setting, all its seeds) and their status.
 
 The rules are those of docs/design.md, section 5: gate on the whole cell, never drop a seed, compare only within a
 family with the same access, take the attack and not the seed as the unit.
@@ -119,25 +119,6 @@ class Cell:
         return any(cost is not None and cost > COSTLY for cost in costs)
 
 
-@dataclass(frozen=True)
-class Standing:
-    """A defense among those of its family with its access, on one data set, architecture and recipe.
-
-    Attributes:
-        board: (dataset, architecture, recipe, family, access).
-        defense: its label.
-        removed: mean removed share over the attacks that every member has a ranked cell for.
-        attacks: how many those are.
-        rank: from 1; None where there is no such attack.
-    """
-
-    board: tuple[str, ...]
-    defense: str
-    removed: float | None
-    attacks: int
-    rank: int | None
-
-
 def cells(records: Iterable[Record]) -> list[Cell]:
     """Group records by everything but the seed; ordered by data set, architecture, recipe, attack, family, defense."""
     groups: dict[str, dict[int, Record]] = defaultdict(dict)
@@ -147,23 +128,6 @@ def cells(records: Iterable[Record]) -> list[Cell]:
     names = {part: _labels(part, [group[0] for group in ordered]) for part in PARTS}
     found = [Cell(group, {part: names[part][_identity(group[0], part)] for part in PARTS}) for group in ordered]
     return sorted(found, key=lambda cell: (*(cell.label[p] for p in PARTS[:5]), cell.family, cell.label["defense"]))
-
-
-def standings(found: Sequence[Cell]) -> list[Standing]:
-    """Rank defenses within each board by their mean removed share over the attacks they share."""
-    boards: dict[tuple[str, ...], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    for cell in found:
-        if cell.status == "ranked" and cell.removed is not None:
-            board = (*(cell.label[part] for part in PARTS[:3]), cell.family, cell.access)
-            boards[board][cell.label["defense"]][cell.label["attack"]] = cell.removed
-    table = []
-    for board, defenses in boards.items():
-        shared = set.intersection(*(set(attacks) for attacks in defenses.values()))
-        means = {name: fmean(attacks[a] for a in shared) if shared else None for name, attacks in defenses.items()}
-        for name, mean in means.items():
-            better = [other for other in means.values() if mean is not None and other is not None and other > mean]
-            table.append(Standing(board, name, mean, len(shared), None if mean is None else len(better) + 1))
-    return sorted(table, key=lambda row: (row.board, row.rank or 0, row.defense))
 
 
 def _victim(record: Record, name: str) -> VictimScores:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from benchmark import detection
 from benchmark.config import OUTSIDE
+from benchmark.parts import Parts
 from benchmark.provenance import provenance
 from benchmark.record import SCHEMA, Record
 from benchmark.scoring import Score, score, score_challenge
-from benchmark.stages import Protected, Stages, Trained
+from benchmark.stages import Protected, Trained
 from benchmark.types import Poisoned, Role, Split
 
 SHOWN = 4  # inputs in a record's pictures
@@ -26,12 +27,13 @@ class Report:
     """Fills in the record of one run.
 
     Args:
-        stages: the run's parts.
+        parts: what the run is made of.
+        key: its identity.
     """
 
-    def __init__(self, stages: Stages) -> None:
-        self.stages = stages
-        self.data = stages.dataset
+    def __init__(self, parts: Parts, key: str) -> None:
+        self.parts, self.key = parts, key
+        self.data = parts.dataset
 
     def not_applicable(self, reason: str) -> Record:
         """The record of a pair of methods that do not meet: no score, never 0."""
@@ -58,7 +60,7 @@ class Report:
         """
         stages = {name: made for name, made in victims.items() if name != "sham" or made is not victims["clean"]}
         facts = {name: made.artefact.facts for name, made in stages.items()}
-        found = detection.measured(self.stages, victims, poisoned, challenge)
+        found = detection.measured(self.parts, victims, poisoned, challenge)
         return self._record(
             status="complete",
             reason=None,
@@ -73,19 +75,19 @@ class Report:
         )
 
     def _record(self, **fields: object) -> Record:
-        stages, attack, defense = self.stages, self.stages.attack, self.stages.defense
+        parts, attack, defense = self.parts, self.parts.attack, self.parts.defense
         methods = {
             "attack": {"name": type(attack).__name__, "ships": attack.ships, "needs": sorted(attack.needs)},
             "defense": {"name": type(defense).__name__, "family": defense.family, "needs": sorted(defense.needs)},
         }
-        config = {name: value for name, value in stages.config.items() if name not in OUTSIDE}
+        config = {name: value for name, value in parts.config.items() if name not in OUTSIDE}
         fixed = {
             "schema": SCHEMA,
-            "key": stages.plan.run,
+            "key": self.key,
             "config": config,
-            "seed": stages.seed,
+            "seed": parts.seed,
             "methods": methods,
-            "provenance": provenance(stages.device, torch.get_num_threads(), self.data.digest),
+            "provenance": provenance(parts.device, torch.get_num_threads(), self.data.digest),
         }
         return Record.model_validate_json(json.dumps({**fixed, **fields}, allow_nan=False))
 
@@ -113,7 +115,7 @@ class Report:
 
     def _evidence(self, defended: Trained | Protected, found: detection.Found, challenge: Poisoned) -> dict[str, Any]:
         assert isinstance(defended, Protected)
-        eligible = self.stages.attack.eligible(self.data.test).nonzero().flatten()[:SHOWN]
+        eligible = self.parts.attack.eligible(self.data.test).nonzero().flatten()[:SHOWN]
         shown = len(eligible) > 0
         evidence = {
             "clean_inputs": self.data.render(self.data.test.take(eligible).inputs) if shown else None,

@@ -88,12 +88,13 @@ def _known(path: Path) -> Record | None:
 
 
 def _execute(tree: Mapping[str, Any], plan: Keys, shelf: Store, progress: Progress) -> Record:
+    from benchmark.parts import Parts
     from benchmark.report import Report
     from benchmark.stages import Stages
 
-    stages = Stages(tree, plan, shelf, progress)
-    report = Report(stages)
-    reason = stages.inapplicable()
+    parts = Parts(tree, shelf)
+    report, stages = Report(parts, plan.run), Stages(parts, plan, shelf, progress)
+    reason = parts.inapplicable()
     if reason is not None:
         return report.not_applicable(reason)
 
@@ -103,10 +104,10 @@ def _execute(tree: Mapping[str, Any], plan: Keys, shelf: Store, progress: Progre
 
     poisoned = stages.poisoned(backdoored.secret)
     defended = stages.protected("defended", backdoored.victim, poisoned.blind())
-    control = stages.protected("control", sham.victim, stages.dataset.train)
+    control = stages.protected("control", sham.victim, parts.dataset.train)
 
-    challenge = stages.attack.challenge(stages.dataset.test, backdoored.secret)
-    probes = stages.attack.probes(stages.dataset.test, backdoored.secret)
+    challenge = parts.attack.challenge(parts.dataset.test, backdoored.secret)
+    probes = parts.attack.probes(parts.dataset.test, backdoored.secret)
     victims: dict[str, Trained | Protected] = {
         "clean": clean,
         "sham": sham,

@@ -8,8 +8,9 @@ from statistics import fmean
 
 from rich.table import Table
 
-from benchmark.leaderboard import PARTS, Cell, Standing
+from benchmark.leaderboard import PARTS, Cell
 from benchmark.record import Detection
+from benchmark.standings import Standing
 
 COLUMNS = (
     "attack",

@@ -89,14 +89,14 @@ def fit(victim: Victim, split: Split, generator: Generator, objective: Objective
         for epoch, loss in enumerate(losses):
             victim.watch(epoch + 1, recipe.epochs, loss)
         for epoch in range(len(losses), recipe.epochs):
-            for batch in feed.epoch(epoch, derive(generator, "epoch", epoch), done - epoch * feed.steps):
-                error = objective(victim, batch, derive(generator, "step", done))
+            batches = feed.epoch(epoch, derive(generator, "epoch", epoch), done - epoch * feed.steps)
+            for step, batch in enumerate(batches, done):
+                error = objective(victim, batch, derive(generator, "step", step))
                 error.backward()
-                optimiser.step(recipe.rate_at(done, steps))
+                optimiser.step(recipe.rate_at(step, steps))
                 total += error.detach()
-                done += 1
-                if checkpoint.due():
-                    checkpoint.write(done, losses, state, victim.device)
+                checkpoint.keep(step + 1, losses, state, victim.device)
+            done = (epoch + 1) * feed.steps
             losses.append(_finite(float(total) / feed.steps, epoch))
             victim.watch(epoch + 1, recipe.epochs, losses[-1])
             total.zero_()

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from benchmark.cli import guarded
 from benchmark.errors import BadInput
-from benchmark.leaderboard import Cell, cells, read, standings
+from benchmark.leaderboard import Cell, cells, read
+from benchmark.standings import standings
 from benchmark.store import replace
 from benchmark.tables import TABLE_WIDTH, board, markdown, row, terminal
 

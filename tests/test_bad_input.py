@@ -89,14 +89,9 @@ def test_a_value_out_of_range(override: str, store: Path, capsys: pytest.Capture
         assert part in line
 
 
-@pytest.mark.parametrize("override", ["+architecture.depth=3", "architecture.network.width=0", "defense=null"])
-@pytest.mark.xfail(
-    strict=True, reason="exit code 1: a partial's options are first tried at its call; Hydra's ValueError"
-)
+@pytest.mark.parametrize("override", ["+architecture.depth=3", "architecture.network.width=0"])
 @pytest.mark.filterwarnings("ignore:Initializing zero-element")
-def test_an_option_of_an_architecture_and_no_method(
-    override: str, store: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_option_of_an_architecture(override: str, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert override.split("=")[0].lstrip("+").split(".")[0] in complaint(capsys, override, store=store)
 
 

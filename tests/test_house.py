@@ -105,7 +105,7 @@ def test_few_modules_of_the_core_know_hydra() -> None:
 
 def test_data_and_victims_are_constructed_and_not_imported() -> None:
     outside = {module for module in importers("benchmark.data") if not module.startswith("benchmark.data")}
-    assert {module for module in outside if module.startswith("benchmark")} <= {"benchmark.run", "benchmark.stages"}
+    assert {module for module in outside if module.startswith("benchmark")} <= {"benchmark.run", "benchmark.parts"}
     core = {module for module in importers("benchmark.victims") if module.startswith("benchmark")}
     assert all(module.startswith("benchmark.victims") for module in core)
 
@@ -133,17 +133,13 @@ FILE, METHOD_FILE, FUNCTION, NESTING, ARGUMENTS = 200, 150, 40, 3, 6
 REASONS = {
     "benchmark/data/parquet.py:__init__ arguments": "The arguments are more than six because the yaml is this call.",
     "baselines/defenses/neural_cleanse.py:__init__ arguments": "The arguments are more than six because the yaml",
+    "baselines/defenses/neural_cleanse.py lines": "More than 150 lines: eleven options",
+    "baselines/defenses/trigger_inversion.py lines": "More than 150 lines: a search's state",
+    "benchmark/record.py lines": "More than 200 lines: the schema is one thing",
+    "benchmark/victims/image_classifier.py:__init__ arguments": "More than six: three from the yaml",
+    "benchmark/data/tables.py:_batches nesting": "Nesting is deep because a stream has files",
+    "benchmark/data/tables.py:read_pictures nesting": "Nesting is deep because a stream has files",
     "baselines/attacks/badnets.py:__init__ arguments": "eight arguments: the yaml is the constructor call",
-}
-# Files that exceed a budget while no comment says why: to be mended, or given their words above.
-OPEN = {
-    "benchmark/data/tables.py",
-    "benchmark/leaderboard.py",
-    "benchmark/record.py",
-    "benchmark/stages.py",
-    "benchmark/victims/image_classifier.py",
-    "baselines/defenses/neural_cleanse.py",
-    "baselines/defenses/trigger_inversion.py",
 }
 BLOCKS = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -188,7 +184,7 @@ def arguments(node: Function) -> int:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.xfail(strict=True)] if name in OPEN else []) for name in SOURCES],
+    SOURCES,
 )
 def test_budgets_hold_or_a_comment_says_why_not(name: str) -> None:
     found = set(excesses(name))

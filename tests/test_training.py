@@ -12,8 +12,9 @@ from conftest import python
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from benchmark.augment import Pictures
 from benchmark.errors import BadInput
-from benchmark.feed import Feed, ImageFeed, Pictures
+from benchmark.feed import Feed, ImageFeed
 from benchmark.recipe import Recipe, resolved_precision
 from benchmark.seeds import derive, forked, generator_for
 from benchmark.training import SGD

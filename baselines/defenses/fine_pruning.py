@@ -69,7 +69,7 @@ class FinePruning(FineTuning):
 
         def accuracy(keep: Tensor) -> float:
             with torch.no_grad():
-                logits = victim.head_logits(received * keep.to(victim.device)[:, None, None])
+                logits = victim.head_logits(received * keep.to(victim.device).view(-1, *[1] * (received.dim() - 2)))
             accuracies.append(float(same_class(logits.argmax(1), validation.targets).float().mean()))
             return accuracies[-1]
 

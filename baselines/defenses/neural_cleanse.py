@@ -21,6 +21,7 @@ from benchmark.selection import sample_rows
 from benchmark.types import Defended, Split, pick, put
 from benchmark.victim import Classifier, Victim
 
+# More than 150 lines: eleven options of the search are written out, and checked.
 MAD_TO_DEVIATION = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
 OUTLIER = 2.0  # anomaly index above which the paper calls a model backdoored
 SMALLEST_SPREAD = 1e-6  # pixels; where more than half of the masks are equally large

@@ -19,6 +19,7 @@ from benchmark.seeds import derive
 from benchmark.types import Inputs, pick
 from benchmark.victim import Classifier
 
+# More than 150 lines: a search's state, its step and its schedule are read together.
 BETAS = (0.5, 0.9)  # of Adam, as in the authors' code; torch.optim.Adam would import torch._dynamo: 2 to 5 s
 
 

@@ -114,6 +114,7 @@ def read_column(files: Iterable[Path], column: str, field: str | None = None) ->
     return values
 
 
+# Nesting is deep because a stream has files, files have batches and batches have rows.
 def read_pictures(files: Iterable[Path], image: str, rows: Iterable[int]) -> Iterator[tuple[str, bytes]]:
     """The encoded pictures of some rows, each with a name for errors.
 

@@ -54,6 +54,7 @@ class ImageClassifier(Classifier):
 
     modality = "image"
 
+    # More than six: three from the yaml, four from the run.
     def __init__(
         self,
         network: Callable[..., Network],
