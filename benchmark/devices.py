@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ def device_kind(device: str) -> str:
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1")
         return "cuda" if Path("/dev/nvidia0").exists() and not hidden else "cpu"
     kind = device.split(":")[0]
-    if kind not in ("cpu", "cuda", "mps"):
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
         raise BadInput(f"device={device}: must be auto, cpu, cuda, cuda:<number> or mps; set device")
     return kind
 

@@ -29,7 +29,7 @@ class Recipe:
         rotation: largest turn of an image either way, in degrees; 0 for none.
         cutout: side of a square set to 0 somewhere in each image, as a share of the image's side; 0 for none.
         small_epochs, small_scale: the first epochs see smaller images, of this share of the side.
-        compile_above: `torch.compile` a training of more steps than this, on CUDA; None for never.
+        compile_above: `torch.compile` a training of more steps than this; None for never.
         precision: "auto" (bf16 on CUDA, else fp32), "fp32" or "bf16".
         deterministic: refuse CUDA kernels whose results vary from run to run (slower).
     """

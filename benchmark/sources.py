@@ -124,9 +124,12 @@ def _parsed(module: str) -> ast.Module:
 
 
 def _followed(module: str, start: str, also: str) -> bool:
+    file, home = _file(module), _file(start)
+    if file is None or home is None:
+        return False
     own = start.split(".")[0]
-    near = own != CORE and module.split(".")[0] == own
-    return (near or f"{module}.".startswith(f"{also}.")) and _file(module) is not None
+    near = own != CORE and (module.split(".")[0] == own or file.parent == home.parent)  # its package, or beside it
+    return near or f"{module}.".startswith(f"{also}.")
 
 
 def _imports(tree: ast.Module, module: str) -> Iterator[str]:

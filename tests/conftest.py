@@ -44,7 +44,7 @@ def python(*arguments: str, path: Path | None = None, **environment: str) -> sub
     known = {name: value for name, value in os.environ.items() if name not in ("HYDRA_FULL_ERROR", "POSTERN_STORE")}
     settings = {**known, "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200", "PYTHONPATH": paths, **environment}
     command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=280, check=False)
 
 
 def script(*overrides: str, path: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -13,7 +14,7 @@ from benchmark.errors import BadInput
 from benchmark.feed import Feed, ImageFeed
 from benchmark.recipe import Recipe, resolved_precision
 from benchmark.seeds import forked
-from benchmark.types import Inputs, Split
+from benchmark.types import Inputs, Split, State
 from benchmark.victim import Classifier
 
 PIXELS_PER_BATCH = {"cpu": 131_072, "cuda": 8_388_608, "mps": 4_194_304}  # evaluation: 128 rows of 32x32 on a CPU
@@ -81,6 +82,7 @@ class ImageClassifier(Classifier):
             net.register_buffer(f"keep_{stage}", torch.ones(width))
         super().__init__(net.to(memory_format=torch.channels_last), recipe, device)
         self.network = net
+        self.masked = frozenset[int]()  # stages with a mask
         self.mean = _per_channel("mean", mean, channels, device)
         self.std = _per_channel("std", std, channels, device)
         self.bf16 = resolved_precision(recipe.precision, device.type) == "bf16"
@@ -114,7 +116,8 @@ class ImageClassifier(Classifier):
             x = (x - self.mean) / self.std
             for at in range(last + 1):
                 x = self.network.stages[at](x)
-                x = x * self._keep(at, x.dim())
+                if at in self.masked:  # a product at every stage would cost each training a few percent
+                    x = x * self._keep(at, x.dim())
         return x.float()
 
     def head_logits(self, activations: Tensor) -> Tensor:
@@ -131,6 +134,13 @@ class ImageClassifier(Classifier):
         """Multiply a stage's channels by `keep`, float (C,), from now on."""
         buffer = self.network.get_buffer(f"keep_{stage % len(self.widths)}")
         buffer.copy_(keep)
+        self._find_masks()
+
+    def load(self, state: State) -> Self:
+        """Set all tensors, masks among them, and return self."""
+        super().load(state)
+        self._find_masks()
+        return self
 
     def resize(self, classes: int, generator: Generator) -> None:
         """Give the last linear layer `classes` outputs; classes that stay keep their weights."""
@@ -151,6 +161,10 @@ class ImageClassifier(Classifier):
 
     def _keep(self, stage: int, dimensions: int) -> Tensor:
         return self.network.get_buffer(f"keep_{stage}").view(1, -1, *[1] * (dimensions - 2))
+
+    def _find_masks(self) -> None:
+        stages = range(len(self.widths))
+        self.masked = frozenset(at for at in stages if not bool(self.network.get_buffer(f"keep_{at}").eq(1).all()))
 
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
