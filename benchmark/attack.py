@@ -106,6 +106,7 @@ class Attack(ABC):
         """Exactly round(rate * N) eligible rows, embedded and relabelled, plus the covers."""
         poisons = sample_rows(self.eligible(train), round(self.rate * len(train)), generator)
         covers = self.covers(train, generator)
+        covers = covers[~torch.isin(covers, poisons)]
         touched = torch.cat([poisons, covers])
         role = torch.zeros(len(train), dtype=torch.uint8)
         role[poisons], role[covers] = int(Role.POISON), int(Role.COVER)

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -45,17 +45,17 @@ class Checkpoints:
 
     @contextmanager
     def stage(self, path: Path) -> Iterator[None]:
-        """Keep what is trained inside the block, and listen to signals; drop the files when it ends well.
+        """Keep what is trained inside the block; drop the files when it ends well. Stages may lie in one another.
 
         Args:
             path: of the artefact that is being made.
         """
+        outer = self.path, self.trainings
         self.path, self.trainings = path, 0
         try:
-            with _listening(self.asked):
-                yield
+            yield
         finally:
-            self.path = None
+            self.path, self.trainings = outer
         for left in path.parent.glob(f"{path.stem}.*.checkpoint.tmp"):
             left.unlink(missing_ok=True)
 
@@ -82,6 +82,12 @@ class Checkpoint:
 
     def __init__(self, owner: Checkpoints, path: Path | None, identity: str) -> None:
         self.owner, self.path, self.identity = owner, path, identity
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take signals as a wish to write and stop, while this training runs; elsewhere they keep their meaning."""
+        with _listening(self.owner.asked) if self.path is not None else nullcontext():
+            yield
 
     def resume(self, tensors: Mapping[str, Tensor], device: torch.device) -> tuple[int, list[float]]:
         """Set tensors, in place and in their own memory layout, and the global generators to what was saved.

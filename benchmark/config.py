@@ -46,6 +46,8 @@ def checked(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
         value = tree[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise BadInput(f"{name}={value}: must be an integer of at least {least}; set {name}")
+    if tree["transfer"]:
+        raise BadInput(f"transfer={tree['transfer']}: victims are not transferred yet; choose transfer=none")
     for name in ("store", "device"):
         if not isinstance(tree[name], str) or not tree[name]:
             raise BadInput(f"{name}={tree[name]}: must be a text; set {name}")

@@ -108,15 +108,17 @@ def _histogram(values: NDArray[np.float64], truth: NDArray[np.bool_]) -> dict[st
 def _rows(found: Found, defended: Defended, control: Defended, poisoned: Poisoned) -> dict[str, Any] | None:
     """Training rows; covers count as neither poisoned nor clean."""
     suspicion, flagged = defended.suspicion, defended.flagged
-    if suspicion is None:
+    if suspicion is None and flagged is None:
         return None
     poison, clean = poisoned.role == int(Role.POISON), poisoned.role == int(Role.CLEAN)
     judged = poison | clean
     assert isinstance(poisoned.targets, Tensor)
     target = judged & torch.isin(poisoned.targets, poisoned.targets[poison].unique())
+    # A method that flags rows without ranking them is judged by its flags alone.
+    ranked = torch.full((len(poison),), math.nan) if suspicion is None else suspicion
     return {
-        "separation": found.separate("rows", suspicion[judged], poison[judged]),
-        "within_target": found.separate("rows within target", suspicion[target], poison[target]),
+        "separation": found.separate("rows", ranked[judged], poison[judged]),
+        "within_target": found.separate("rows within target", ranked[target], poison[target]),
         "precision": None if flagged is None else _share(poison, among=flagged & judged),
         "recall": None if flagged is None else _share(flagged, among=poison),
         "false_flags": None if flagged is None else _share(flagged, among=clean),

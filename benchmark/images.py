@@ -19,6 +19,7 @@ from benchmark.types import Inputs
 
 WHITE = 255
 BLEND_ROWS = 64  # at a time: four times as fast as all rows of CIFAR-10's test split at once, and a bound on memory
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # Pillow would also hand some to other programs
 SHOWN = 4  # pictures in a row, at most
 
 # Where a patch goes: shares of the free rows above it and of the free columns left of it.
@@ -135,7 +136,7 @@ def load_picture(path: str | Path, channels: int, height: int, width: int) -> Ov
     from PIL import Image
 
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             picture = file.convert("RGBA").resize((width, height), Image.Resampling.BILINEAR)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # all of them met in Pillow
         reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
@@ -155,13 +156,14 @@ def render(images: Inputs, limit_bytes: int = 4096) -> str:
 
     Args:
         images: uint8 (N, C, H, W); the first 3 channels are shown, or the first where there are fewer.
-        limit_bytes: of the PNG; pictures beyond it are left out, but one is always shown.
+        limit_bytes: of the PNG; pictures beyond it are left out; one is always shown, halved until it fits.
     """
     assert isinstance(images, Tensor)
     if len(images) == 0:
         return ""
     shown = images[:SHOWN, : 3 if images.shape[1] >= 3 else 1].cpu()
-    png = _png(shown[:1])
+    while len(png := _png(shown[:1])) > limit_bytes:
+        shown = shown[:, :, ::2, ::2]
     for count in range(2, len(shown) + 1):
         longer = _png(shown[:count])
         if len(longer) > limit_bytes:

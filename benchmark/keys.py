@@ -58,30 +58,36 @@ def plan(config: Config, dataset_digest: str) -> Keys:
     Raises:
         BadInput: a `_target_` or a path that is not there.
     """
+    same = {part: json.dumps(value, sort_keys=True) for part, value in identities(config, dataset_digest).items()}
+    attack, defense = _section(config, "attack"), same["defense"]
+    victim = [same[part] for part in ("environment", "dataset", "architecture", "recipe")]
+    clean = hashed("victim", *victim, config["seed"])
+    backdoored = hashed("attack", clean, same["attack"])
+    has_sham = sources.defines(str(attack["_target_"]), "sham")
+    sham = hashed("sham", clean, same["attack"]) if has_sham else clean
+    used = [_transferred(victim, config) for victim in (backdoored, sham)]
+    return Keys(clean, sham, backdoored, hashed("defense", used[0], defense), hashed("defense", used[1], defense))
+
+
+def identities(config: Config, dataset_digest: str) -> dict[str, object]:
+    """What makes each part of a run the same as another's, by the part's name; `environment` for what all share.
+
+    Args:
+        config: the resolved tree.
+        dataset_digest: sha256 of the decoded rows.
+    """
     device = device_kind(str(config["device"]))
-    recipe = _section(config, "recipe")
-    common = {
+    recipe, rows = _section(config, "recipe"), _section(config, "dataset")
+    environment = {
         "protocol": PROTOCOL,
         "torch": version("torch"),
         "device": device,
         "threads": config["threads"],
         "precision": resolved_precision(str(recipe.get("precision", "auto")), device),
     }
-    rows = _section(config, "dataset")
     dataset = {"digest": dataset_digest, **{name: rows.get(name) for name in NOT_DECODED}}
-    attack, defense = _section(config, "attack"), identity(config["defense"])
-    clean = hashed(
-        common,
-        dataset,
-        identity(config["architecture"]),
-        identity(recipe),
-        config["seed"],
-    )
-    backdoored = hashed("attack", clean, identity(attack))
-    has_sham = sources.defines(str(attack["_target_"]), "sham")
-    sham = hashed("sham", clean, identity(attack)) if has_sham else clean
-    used = [_transferred(victim, config) for victim in (backdoored, sham)]
-    return Keys(clean, sham, backdoored, hashed("defense", used[0], defense), hashed("defense", used[1], defense))
+    parts = {part: identity(config[part]) for part in ("architecture", "recipe", "attack", "transfer", "defense")}
+    return {"environment": environment, "dataset": dataset, **parts}
 
 
 def surrogate(clean: str, method: Config, name: str, uses: Mapping[str, object]) -> str:

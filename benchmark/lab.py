@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator
 
+from benchmark.access import UndeclaredAccessError
 from benchmark.recipe import Recipe
 from benchmark.seeds import generator_for
 from benchmark.types import Split, State
@@ -23,7 +24,8 @@ class Lab:
         recipe: how victims of this run are trained.
         device: where they live.
         build: makes an untrained victim (or the pretrained base) with the run's initial weights.
-        clean_rows: what `once` may learn from: the clean training rows for an attack, the trusted rows for a defense.
+        clean_rows: what `once` may learn from: the clean training rows for an attack, the trusted rows for a defense;
+            None where the method's `needs` does not declare them.
         keep: (name, uses, make) -> State, the store's cache of surrogates.
         downstream: rows of the task a user adapts the model to, or None.
     """
@@ -32,7 +34,7 @@ class Lab:
     recipe: Recipe
     device: torch.device
     build: Callable[[], Victim]
-    clean_rows: Split
+    clean_rows: Split | None
     keep: Callable[[str, Mapping[str, object], Callable[[], State]], State]
     downstream: Split | None = None
 
@@ -51,5 +53,11 @@ class Lab:
             name: of the thing, e.g. "robust surrogate".
             make: clean rows -> tensors.
             uses: every option `make` depends on; part of the key.
+
+        Raises:
+            UndeclaredAccessError: the method declares no such rows.
         """
-        return self.keep(name, uses, lambda: make(self.clean_rows))
+        rows = self.clean_rows
+        if rows is None:
+            raise UndeclaredAccessError("this method uses lab.once: it must declare 'train' or 'clean' in its `needs`")
+        return self.keep(name, uses, lambda: make(rows))

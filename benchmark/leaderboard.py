@@ -20,7 +20,7 @@ from benchmark.record import Count, Record, VictimScores, load
 GATE = 0.50  # least mean(ASR backdoored - ASR sham) for an attack to have worked
 COSTLY = 0.05  # clean accuracy a defense may cost, on victim or control
 SEEDS = 3  # fewer are preliminary
-PARTS = ("dataset", "architecture", "recipe", "attack", "transfer", "defense")
+PARTS = ("environment", "dataset", "architecture", "recipe", "attack", "transfer", "defense")
 
 
 def read(folder: Path) -> list[Record]:
@@ -43,6 +43,11 @@ class Cell:
 
     records: Sequence[Record]
     label: Mapping[str, str]
+
+    @property
+    def board(self) -> tuple[str, ...]:
+        """What is never pooled: data set, architecture, recipe, transfer, and the environment's identity."""
+        return (*(self.label[part] for part in ("dataset", "architecture", "recipe", "transfer", "environment")),)
 
     @property
     def family(self) -> str:
@@ -126,8 +131,8 @@ def cells(records: Iterable[Record]) -> list[Cell]:
         groups[_setting(record)][record.seed] = record
     ordered = [[seeds[seed] for seed in sorted(seeds)] for seeds in groups.values()]
     names = {part: _labels(part, [group[0] for group in ordered]) for part in PARTS}
-    found = [Cell(group, {part: names[part][_identity(group[0], part)] for part in PARTS}) for group in ordered]
-    return sorted(found, key=lambda cell: (*(cell.label[p] for p in PARTS[:5]), cell.family, cell.label["defense"]))
+    found = [Cell(group, {part: names[part][group[0].identity[part]] for part in PARTS}) for group in ordered]
+    return sorted(found, key=lambda cell: (cell.board, cell.label["attack"], cell.family, cell.label["defense"]))
 
 
 def _victim(record: Record, name: str) -> VictimScores:
@@ -137,33 +142,37 @@ def _victim(record: Record, name: str) -> VictimScores:
 
 
 def _setting(record: Record) -> str:
-    about = record.provenance
-    environment = (about.protocol, about.versions.get("torch"), about.device, about.threads)
-    return hashed(environment, about.dataset, [_identity(record, part) for part in PARTS])
-
-
-def _identity(record: Record, part: str) -> str:
-    """A part's configuration without paths: content counts, and its digest is in the provenance."""
-    config = record.config.get(part) or {}
-    return json.dumps({name: value for name, value in config.items() if not is_path(name)}, sort_keys=True)
+    return hashed(record.identity)
 
 
 def _labels(part: str, records: Sequence[Record]) -> dict[str, str]:
-    """What to call each configuration of a part: its name, its rate, and the options that tell it from others."""
-    configs = {_identity(record, part): record.config.get(part) or {} for record in records}
+    """What to call each version of a part: its name, its rate, the options that tell it from others of its name.
+
+    Versions that differ in code or in a file's content alone carry the beginning of their identity.
+    """
+    if part == "environment":
+        return {record.identity[part]: _environment(record) for record in records}
+    configs = {record.identity[part]: record.config.get(part) or {} for record in records}
     labels = {}
-    for identity, config in configs.items():
+    for version, config in configs.items():
         alike = [other for other in configs.values() if _name(other) == _name(config)]
-        differing = [
-            o for o in config if o != "rate" and not is_path(o) and any(other.get(o) != config[o] for other in alike)
-        ]
+        shown = [option for option in config if option != "rate" and not is_path(option)]
+        differing = [option for option in shown if any(other.get(option) != config[option] for other in alike)]
         options = "".join(f" {option}={_short(config[option])}" for option in differing)
-        labels[identity] = _name(config) + (f" {100 * config['rate']:g} %" if "rate" in config else "") + options
-    return labels
+        labels[version] = _name(config) + (f" {100 * config['rate']:g} %" if "rate" in config else "") + options
+    taken = list(labels.values())
+    return {v: label if taken.count(label) == 1 else f"{label} #{v[:4]}" for v, label in labels.items()}
+
+
+def _environment(record: Record) -> str:
+    about = record.provenance
+    return f"torch {about.versions.get('torch')} on {about.device}, {about.threads} thread{'s' * (about.threads > 1)}"
 
 
 def _name(config: Mapping[str, Any]) -> str:
     """A config's own `name`, else its class's; an architecture is called after its network."""
+    if not config:
+        return "none"
     inner = config.get("network", config)
     return str(inner.get("name") or str(inner.get("_target_", "none")).rpartition(".")[2])
 
@@ -173,4 +182,6 @@ def _short(value: object) -> str:
 
 
 def _has_oracle(config: Mapping[str, Any]) -> bool:
-    return any(name.startswith("oracle_") and value for name, value in config.items())
+    return any(
+        name.startswith("oracle_") and value is not None and value is not False for name, value in config.items()
+    )

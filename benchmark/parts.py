@@ -46,6 +46,8 @@ class Parts:
         self.dataset = dataset(cache.rows(config["dataset"], store), source, self.seed)
         recipe = cast(Recipe, construct(config, "recipe"))
         self.recipe = recipe.replace(flip=recipe.flip and self.dataset.mirror)
+        if torch.are_deterministic_algorithms_enabled() != recipe.deterministic:  # the setter takes 2 s to import
+            torch.use_deterministic_algorithms(recipe.deterministic)
         self.attack.check(self.dataset.train)
         self.defense.check(self.dataset.clean)
         self.reads = isinstance(self._first_victim(), self.defense.reads)

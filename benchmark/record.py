@@ -197,6 +197,10 @@ class Record(Part):
     )
     reason: str | None = Field(description="why it is not applicable, else null")
     config: dict[str, Any] = Field(description="the resolved config, constructors by `_target_`")
+    identity: dict[str, str] = Field(
+        description="part -> sha256 of what makes it the same: options, source code, contents of files; "
+        "`environment` stands for protocol, torch, kind of device, threads and precision"
+    )
     seed: int = Field(description="everything random derives from it")
     methods: Methods = Field(description="facts of the attack and the defense")
     rows: RowCounts = Field(description="sizes of the splits")

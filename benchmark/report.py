@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmark import detection
 from benchmark.config import OUTSIDE
+from benchmark.keys import hashed, identities
 from benchmark.parts import Parts
 from benchmark.provenance import provenance
 from benchmark.record import SCHEMA, Record
@@ -85,6 +86,7 @@ class Report:
             "schema": SCHEMA,
             "key": self.key,
             "config": config,
+            "identity": {name: hashed(value) for name, value in identities(config, self.data.digest).items()},
             "seed": parts.seed,
             "methods": methods,
             "provenance": provenance(parts.device, torch.get_num_threads(), self.data.digest),

@@ -15,17 +15,18 @@ CORE = "benchmark"  # its changes are told by PROTOCOL, raised by hand
 SHARED = "baselines"  # followed from any method, ours or an outsider's
 
 
-def digest(target: str, also: str = SHARED) -> str:
+def digest(target: str, also: str | None = None) -> str:
     """sha256 over the file that defines a dotted name and the methods' modules it imports.
 
     Args:
         target: e.g. "baselines.attacks.badnets.BadNets".
-        also: a package whose modules are followed too, from wherever they are imported.
+        also: a package whose modules are followed too; None for the target's own part of the core, or for methods.
 
     Raises:
         BadInput: no such module or name.
     """
     module = _module_of(target)
+    also = also or (module.rpartition(".")[0] if module.split(".")[0] == CORE else SHARED)
     seen: dict[str, str] = {}
     waiting = [module]
     while waiting:
@@ -159,7 +160,9 @@ def _origins(tree: ast.Module, module: str) -> dict[str, str]:
 def _origin(node: ast.ImportFrom, module: str) -> str:
     if not node.level:
         return node.module or ""
-    parent = module.rsplit(".", node.level)[0]
+    file = _file(module)
+    inside = file is not None and file.name == "__init__.py"  # a package is its own parent
+    parent = module if inside and node.level == 1 else module.rsplit(".", node.level - inside)[0]
     return f"{parent}.{node.module}" if node.module else parent
 
 

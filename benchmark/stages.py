@@ -22,7 +22,7 @@ from benchmark.parts import Parts
 from benchmark.scoring import Score, score
 from benchmark.seeds import forked, generator_for
 from benchmark.store import Artefact, Store
-from benchmark.types import Defended, Poisoned, Split, State
+from benchmark.types import Defended, Poisoned, Split, State, unmarked
 from benchmark.victim import Victim
 
 Progress = Callable[[str, int, int, float], None]  # stage, epochs done, epochs of this training, loss
@@ -77,7 +77,7 @@ class Stages:
 
     def backdoored(self, clean: Trained) -> Trained:
         """The attacked victim, with the attack's secret."""
-        lab = self._lab("attack", self.parts.dataset.train)
+        lab = self._lab("attack", self._attacker_rows())
 
         def build() -> tuple[Victim, State]:
             known = clean.victim.copy() if "victim" in self.parts.attack.needs else None
@@ -91,7 +91,7 @@ class Stages:
         """The attack's own loop without the backdoor; the clean victim where the attack has no such loop."""
         if self.plan.sham == self.plan.clean:
             return clean
-        lab = self._lab("attack", self.parts.dataset.train)
+        lab = self._lab("attack", self._attacker_rows())
 
         def build() -> tuple[Victim, State]:
             return self.parts.attack.sham(self._attacker_base(clean), self._attacker_rows(), lab), {}
@@ -100,6 +100,8 @@ class Stages:
 
     def poisoned(self, secret: State) -> Poisoned:
         """The training rows as the attack leaves them; a pure function of the seed and the secret."""
+        if "train" not in self.parts.attack.needs:
+            return unmarked(self.parts.dataset.train)
         return self.parts.attack.poison(self.parts.dataset.train, secret, generator_for(self.parts.seed, "poison"))
 
     def protected(self, name: str, victim: Victim, train: Split) -> Protected:
@@ -111,8 +113,9 @@ class Stages:
             train: the rows it was trained on, without marks.
         """
         path = self.store.artefact(self.plan.run if name == "defended" else self.plan.control)
-        needs, lab = self.parts.defense.needs, self._lab("defense", self.parts.dataset.clean)
+        needs = self.parts.defense.needs
         clean = self.parts.dataset.clean if "clean" in needs else None
+        lab = self._lab("defense", clean)
 
         def deploy(found: Defended) -> Victim:
             return self.parts.defense.deploy(view(victim, needs), clean, found)
@@ -167,10 +170,15 @@ class Stages:
     def _attacker_base(self, clean: Trained) -> Victim:
         return self.parts.attack.graft(clean.victim.copy() if "victim" in self.parts.attack.needs else self.fresh())
 
-    def _lab(self, method: str, clean_rows: Split) -> Lab:
+    def _lab(self, method: str, clean_rows: Split | None) -> Lab:
         def keep(name: str, uses: Mapping[str, object], make: Callable[[], State]) -> State:
-            key = keys.surrogate(self.plan.clean, self.parts.config[method], name, uses)
-            artefact = self.store.obtain(self.store.artefact(key), lambda: packed({"state": make()}, {}))
-            return part(artefact, "state")
+            path = self.store.artefact(keys.surrogate(self.plan.clean, self.parts.config[method], name, uses))
+
+            def kept() -> bytes:
+                generator = generator_for(self.parts.seed, name)  # draws inside must not tell whether it was cached
+                with forked(generator, self.parts.device), self.checkpoints.stage(path):
+                    return packed({"state": make()}, {})
+
+            return part(self.store.obtain(path, kept), "state")
 
         return Lab(self.parts.seed, self.parts.recipe, self.parts.device, self.fresh, clean_rows, keep)

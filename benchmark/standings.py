@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from benchmark.leaderboard import PARTS, Cell
+from benchmark.leaderboard import Cell
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Standing:
     """A defense among those of its family with its access, on one data set, architecture and recipe.
 
     Attributes:
-        board: (dataset, architecture, recipe, family, access).
+        board: the cells' board, then family and access.
         defense: its label.
         removed: mean removed share over the attacks that every member has a ranked cell for.
         attacks: how many those are.
@@ -34,7 +34,7 @@ def standings(found: Sequence[Cell]) -> list[Standing]:
     boards: dict[tuple[str, ...], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for cell in found:
         if cell.status == "ranked" and cell.removed is not None:
-            board = (*(cell.label[part] for part in PARTS[:3]), cell.family, cell.access)
+            board = (*cell.board, cell.family, cell.access)
             boards[board][cell.label["defense"]][cell.label["attack"]] = cell.removed
     table = []
     for board, defenses in boards.items():

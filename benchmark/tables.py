@@ -8,7 +8,7 @@ from statistics import fmean
 
 from rich.table import Table
 
-from benchmark.leaderboard import PARTS, Cell
+from benchmark.leaderboard import Cell
 from benchmark.record import Detection
 from benchmark.standings import Standing
 
@@ -42,10 +42,8 @@ def row(cell: Cell) -> Row:
 
 
 def board(cell: Cell) -> str:
-    """The title of the table a cell belongs to: what is never pooled."""
-    transfer = cell.label["transfer"]
-    parts = [cell.label[part] for part in PARTS[:3]] + ([] if transfer == "none" else [transfer])
-    return ", ".join(parts)
+    """The title of the table a cell belongs to: what is never pooled, and is not `none`."""
+    return ", ".join(name for name in cell.board if name != "none")
 
 
 def detection(cell: Cell) -> str:
@@ -57,7 +55,9 @@ def detection(cell: Cell) -> str:
 def terminal(found: Sequence[Cell]) -> list[Table]:
     """A rich table for each board."""
     tables = []
-    for title, group in groupby(sorted(found, key=board), key=board):
+    for _, members in groupby(sorted(found, key=_board), key=_board):
+        group = list(members)
+        title = board(group[0])
         table = Table(title=f"{title} (percent, mean over n seeds)", title_justify="left")
         for at, column in enumerate(COLUMNS):
             table.add_column(column, justify="left" if at in WORDS else "right")
@@ -75,16 +75,22 @@ def terminal(found: Sequence[Cell]) -> list[Table]:
 def markdown(found: Sequence[Cell], ranks: Sequence[Standing]) -> str:
     """Standings and cells of every board as Markdown tables."""
     parts = []
-    for title, group in groupby(sorted(found, key=board), key=board):
-        members = [standing for standing in ranks if title.startswith(", ".join(standing.board[:3]))]
-        parts += [f"## {title}", "", *_standing_lines(members), *_lines(COLUMNS, [row(cell) for cell in group]), ""]
+    for place, cells in groupby(sorted(found, key=_board), key=_board):
+        group = list(cells)
+        members = [standing for standing in ranks if standing.board[:-2] == place]
+        rows = [row(cell) for cell in group]
+        parts += [f"## {board(group[0])}", "", *_standing_lines(members), *_lines(COLUMNS, rows), ""]
     return "\n".join(parts)
+
+
+def _board(cell: Cell) -> tuple[str, ...]:
+    return cell.board
 
 
 def _standing_lines(ranks: Sequence[Standing]) -> list[str]:
     if not ranks:
         return ["No defense is ranked here yet.", ""]
-    rows = [(s.board[3], s.board[4], str(s.rank or "-"), s.defense, _percent(s.removed), str(s.attacks)) for s in ranks]
+    rows = [(*s.board[-2:], str(s.rank or "-"), s.defense, _percent(s.removed), str(s.attacks)) for s in ranks]
     return [*_lines(("family", "access", "rank", "defense", "removed", "attacks"), rows), ""]
 
 

@@ -9,7 +9,7 @@ from benchmark.record import Record
 
 
 class Tracker(Protocol):
-    """Told of every run, replayed ones too; everything it can tell is in the record."""
+    """Told of every run that is made, and of a single run that is replayed; all it can tell is in the record."""
 
     def log(self, record: Record, path: Path) -> None:
         """Send one run.

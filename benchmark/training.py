@@ -76,15 +76,13 @@ def fit(victim: Victim, split: Split, generator: Generator, objective: Objective
         raise ValueError("no parameter requires a gradient")
     feed, optimiser = victim.feed(split, recipe), SGD(moving, recipe)
     steps = recipe.epochs * feed.steps
-    if torch.are_deterministic_algorithms_enabled() != recipe.deterministic:  # the setter imports torch._inductor: 2 s
-        torch.use_deterministic_algorithms(recipe.deterministic)
     if recipe.compile_above is not None and steps > recipe.compile_above:
         victim.compile()
     total = torch.zeros((), device=victim.device)  # of the epoch's losses; read once an epoch, since reading waits
     state = {**victim.module.state_dict(), "loss": total, **optimiser.state()}
     checkpoint = victim.checkpoints.next(f"{generator.initial_seed()} {len(split)} {recipe}")
     victim.module.train()
-    with forked(generator, victim.device):
+    with forked(generator, victim.device), checkpoint.listening():
         done, losses = checkpoint.resume(state, victim.device)
         for epoch, loss in enumerate(losses):
             victim.watch(epoch + 1, recipe.epochs, loss)

@@ -116,6 +116,18 @@ class Poisoned(Split):
         return Split(inputs=self.inputs, targets=self.targets, group=self.group, classes=self.classes)
 
 
+def unmarked(split: Split) -> Poisoned:
+    """Rows that no attacker touched, in the form of a poisoned split."""
+    return Poisoned(
+        inputs=split.inputs,
+        targets=split.targets,
+        group=split.group,
+        classes=split.classes,
+        truth=split.targets,
+        role=torch.zeros(len(split), dtype=torch.uint8),
+    )
+
+
 @dataclass(frozen=True)
 class Dataset:
     """The three splits of one seed, and the modality's two helpers.

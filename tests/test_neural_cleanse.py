@@ -149,7 +149,11 @@ def test_the_median_of_an_even_number_is_the_mean_of_the_middle_two() -> None:
 
 def test_only_small_masks_are_suspect() -> None:
     assert anomaly(torch.tensor([10.0, 10.0, 10.0, 50.0])) == (0.0, None)
-    assert anomaly(torch.tensor([1.0, 10.0, 10.0, 10.0])).suspect == 0
+    assert anomaly(torch.tensor([1.0, 10.0, 11.0, 12.0])).suspect == 0
+
+
+def test_where_most_searches_fail_there_is_no_verdict() -> None:
+    assert anomaly(torch.tensor([1.0, 36.0, 36.0, 36.0])) == (0.0, None)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from baselines.defenses.fine_tuning import FineTuning
 from benchmark.errors import BadInput
 from benchmark.lab import Lab
 from benchmark.scoring import same_class
+from benchmark.seeds import generator_for
 from benchmark.selection import fit_validation, strongest
 from benchmark.types import Defended, Split
 from benchmark.victim import Classifier, Victim
@@ -47,6 +48,10 @@ class FinePruning(FineTuning):
         if not 0 < step < 1:
             raise BadInput(f"defense.step={step}: must lie between 0 and 1; set defense.step (the default is 0.01)")
         self.step = step
+
+    def check(self, clean: Split) -> None:
+        """Trusted rows must suffice to fit and to validate; raises BadInput."""
+        fit_validation(clean, generator_for(0, "check"))
 
     def apply(self, victim: Victim, clean: Split | None, train: Split | None, lab: Lab) -> Defended:
         """Prune, then fine-tune.

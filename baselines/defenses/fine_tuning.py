@@ -57,5 +57,7 @@ class FineTuning(Defense):
             The repaired weights.
         """
         assert clean is not None
-        recipe = lab.recipe.replace(epochs=self.epochs, learning_rate=self.learning_rate, batch_size=self.batch_size)
+        recipe = lab.recipe.replace(
+            epochs=self.epochs, learning_rate=self.learning_rate, batch_size=self.batch_size, small_epochs=0
+        )
         return Defended(state=victim.fit(clean, lab.generator("defense"), recipe=recipe).state())

@@ -24,7 +24,6 @@ from benchmark.victim import Classifier, Victim
 # More than 150 lines: eleven options of the search are written out, and checked.
 MAD_TO_DEVIATION = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
 OUTLIER = 2.0  # anomaly index above which the paper calls a model backdoored
-SMALLEST_SPREAD = 1e-6  # pixels; where more than half of the masks are equally large
 STAMPED = 0.2  # share of the clean rows that carry the found trigger while it is unlearned
 
 
@@ -135,7 +134,9 @@ class NeuralCleanse(Defense):
         pixels = victim.encode(pick(clean.inputs, rows)).cpu()
         stamped = to_uint8(255 * stamp(pixels, found.masks[suspect], found.patterns[suspect]))
         mixed = replace(clean, inputs=put(clean.inputs, rows, stamped))
-        recipe = lab.recipe.replace(epochs=self.epochs, learning_rate=self.unlearning_rate, schedule="constant")
+        recipe = lab.recipe.replace(
+            epochs=self.epochs, learning_rate=self.unlearning_rate, schedule="constant", small_epochs=0
+        )
         victim.fit(mixed, lab.generator("unlearning"), recipe=recipe)
 
 
@@ -152,6 +153,6 @@ def anomaly(norms: Tensor) -> Anomaly:
     below = sizes.quantile(0.5) - sizes  # quantile averages the two middle values; torch's median does not
     spread = MAD_TO_DEVIATION * below.abs().quantile(0.5)
     suspect = int(below.argmax())
-    if below[suspect] <= 0:
+    if below[suspect] <= 0 or spread == 0:  # no spread: most searches failed or agree, and nothing can stand out
         return Anomaly(0.0, None)
-    return Anomaly(float(below[suspect] / spread.clamp(min=SMALLEST_SPREAD)), suspect)
+    return Anomaly(float(below[suspect] / spread), suspect)
