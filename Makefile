@@ -5,7 +5,13 @@ UV = .boot/bin/uv
 RUN = .venv/bin/python
 DEMO = $(RUN) scripts/run.py +experiment=demo -m
 
-.PHONY: setup demo test slow check pictures lock clean
+# What `make gpu-bench` measures; for a machine without a GPU make it small:
+# make gpu-bench GPU_BATCHES=8 GPU_BENCH="--rows 16 --rounds 1" GPU_RUNS="dataset=digits recipe.epochs=1 seed=0"
+GPU_BATCHES = 128 512 1024
+GPU_BENCH = --architecture preactresnet18
+GPU_RUNS = dataset=cifar10 architecture=preactresnet18 seed=0,1,2
+
+.PHONY: setup demo test slow check pictures gpu-bench lock clean
 
 setup: .venv/ready
 
@@ -43,6 +49,11 @@ check: setup
 
 pictures: setup
 	$(RUN) scripts/pictures.py --records leaderboard/records
+
+# One run at a time: a record's seconds are then those of a GPU of its own.
+gpu-bench: setup
+	for batch in $(GPU_BATCHES); do $(RUN) scripts/bench.py $(GPU_BENCH) --batch $$batch --json || exit; done
+	$(RUN) scripts/run.py defense=none recipe=paper,fast $(GPU_RUNS) hydra.launcher.n_jobs=1 -m
 
 lock: .boot/ready
 	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-header --no-annotate \

@@ -42,6 +42,10 @@ class Attack(ABC):
             raise BadInput(f"attack.rate={rate}: must be above 0 and at most 1; set attack.rate (the default is 0.05)")
         if isinstance(target, bool) or not (target == "all" or isinstance(target, int)):
             raise BadInput(f"attack.target={target}: must be a class number or 'all'; set attack.target")
+        if sources is not None and (isinstance(sources, str | int) or not len(sources)):
+            raise BadInput(
+                f"attack.sources={sources}: must be a list of at least one class, or null; set attack.sources"
+            )
         self.rate = rate
         self.target = target
         self.sources = None if sources is None else tuple(sources)
@@ -60,6 +64,8 @@ class Attack(ABC):
                         f"attack.{name}={label}: the data set has classes 0 to {classes - 1}; set attack.{name}"
                     )
         available, asked = int(self.eligible(train).sum()), round(self.rate * len(train))
+        if not available:
+            raise BadInput(f"attack.sources={self.sources}: no such row would change its label; set sources or target")
         if asked > available:
             limit = math.floor(available / len(train) * 10_000) / 10_000
             raise BadInput(

@@ -52,6 +52,8 @@ def explained(error: Exception) -> str:
         return f"{group}={name}: no such {group}{near}; choose one of {', '.join(error.options)}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: is no override; write name=value"
+    if "Ambiguous value" in str(error):
+        return f"{str(error).splitlines()[0].partition('argument ')[2].strip(chr(39))}: several values; add -m to sweep"
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, ConfigAttributeError) and cause.full_key is not None:
         known = [str(name) for name in cause.parent_node] if isinstance(cause.parent_node, DictConfig) else []

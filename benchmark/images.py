@@ -19,7 +19,7 @@ from benchmark.types import Inputs
 
 WHITE = 255
 BLEND_ROWS = 64  # at a time: four times as fast as all rows of CIFAR-10's test split at once, and a bound on memory
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # Pillow would also hand some to other programs
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # Pillow would also hand some to other programs
 SHOWN = 4  # pictures in a row, at most
 
 # Where a patch goes: shares of the free rows above it and of the free columns left of it.

@@ -67,6 +67,10 @@ def planned(tree: Mapping[str, Any]) -> tuple[Store, Keys]:
         BadInput: an unknown constructor, unreadable data.
     """
     shelf = Store(Path(tree["store"]))
+    try:
+        shelf.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"store={tree['store']}: cannot be made ({error.strerror}); choose another folder") from error
     return shelf, keys.plan(tree, cache.digest(tree["dataset"], shelf))
 
 

@@ -52,8 +52,8 @@ def draw_stratified(split: Split, share: float, at_least: int, generator: Genera
         groups = group[rows].unique()
         if len(groups) <= at_least:
             raise BadInput(
-                f"class {int(label)} has {len(groups)} separate rows or tracks: {at_least + 1} are needed; "
-                "add rows or drop the class"
+                f"class {int(label)} has {len(groups)} rows or tracks to choose from, {at_least + 1} are needed; "
+                "raise dataset.clean, add rows or drop the class"
             )
         taken = min(len(groups) - 1, max(at_least, round(share * len(groups))))
         chosen = groups[torch.randperm(len(groups), generator=generator)[:taken]]

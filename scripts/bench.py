@@ -5,58 +5,32 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any, cast
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from benchmark.cli import guarded
 from benchmark.config import checked, compose, construct
-from benchmark.costs import measured
 from benchmark.devices import torch_device
 from benchmark.errors import BadInput
-from benchmark.lab import Lab
-from benchmark.parts import Parts
 from benchmark.recipe import Recipe
-from benchmark.run import planned
 from benchmark.seeds import generator_for
 from benchmark.tables import TABLE_WIDTH
 from benchmark.types import Split
 from benchmark.victims.image_classifier import ImageClassifier
+from scripts.bench_parts import first_step, flops, inverted, matrix_rate, timed
 from scripts.plain_loop import PlainLoop
 
 MOST_ROWS = 50_000  # of a run that fits its budget of seconds
 PLAIN_SHARE = 1.5  # what the plain loop is taken to cost beside ours, when rows are chosen
-INVERSION_STEPS = 20
-MATRIX_SIDE, PRODUCTS = 8192, 50
-FIRST_STEP = """
-import os, runpy, sys, time
-begun = time.perf_counter()
-import torch
-took = time.perf_counter() - begun
-from benchmark import training
-def step(optimiser, rate):
-    print(took, time.time() - float(sys.argv.pop()) - took, flush=True)
-    os._exit(0)
-training.SGD.step = step
-spawned = sys.argv.pop()
-sys.argv = ["scripts/run.py", *sys.argv[1:]]
-import builtins
-runpy.run_path("scripts/run.py", run_name="__main__")
-"""
-ROOT = Path(__file__).parents[1]
-Costs = Mapping[str, float]
 
 
 def main() -> None:
@@ -71,11 +45,12 @@ def main() -> None:
     found |= trained(victim, recipe, split, arguments.rounds)
     if device.type == "cuda":
         rate = matrix_rate(device)
-        work = flops(victim, split) * found["training"]["images_per_second"]
+        work = flops(victim, split, recipe.batch_size) * found["training"]["images_per_second"]
         found["matrix_products"] = {"flops_per_second": rate, "share": work / rate}
     with tempfile.TemporaryDirectory() as store:
-        found["neural_cleanse"] = inverted(store, arguments)
-        found["first_step_seconds"] = first_step(store, arguments)
+        settings = (f"store={store}", f"device={arguments.device}", f"threads={arguments.threads}")
+        found["neural_cleanse"] = inverted(settings, arguments.rounds)
+        found["first_step_seconds"] = first_step(settings, arguments.rounds)
     if arguments.json:
         print(json.dumps(found))
     else:
@@ -143,17 +118,6 @@ def fitted(victim: ImageClassifier, split: Split, recipe: Recipe) -> None:
     victim.fit(split, generator_for(0, "training"), recipe=recipe)
 
 
-def timed(device: torch.device, work: Callable[[], object]) -> Costs:
-    """Wall and processor seconds, unrounded, and the peak of memory."""
-    with measured(device) as costs:
-        wall, processor = time.perf_counter(), time.process_time()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        exact = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - processor}
-    return {**costs, **exact}
-
-
 def trained(victim: ImageClassifier, recipe: Recipe, split: Split, rounds: int) -> dict[str, Any]:
     """Ours, the feed alone, scoring and the plain loop in turn, after a first batch of each."""
     twin = victim.copy().network
@@ -165,8 +129,7 @@ def trained(victim: ImageClassifier, recipe: Recipe, split: Split, rounds: int) 
         "scoring": lambda: victim.scores(split.inputs),
         "plain": plain.epoch,
     }
-    if len(split) <= recipe.batch_size * 4 or victim.device.type == "cuda":
-        plain.epoch()
+    plain.epoch(2)
     fitted(victim, split.take(torch.arange(min(len(split), recipe.batch_size))), recipe)
     costs = [{name: timed(victim.device, work) for name, work in works.items()} for _ in range(rounds)]
     unit = "seconds" if victim.device.type == "cuda" else "cpu_seconds"
@@ -184,3 +147,17 @@ def trained(victim: ImageClassifier, recipe: Recipe, split: Split, rounds: int) 
         "scoring": {"images_per_second": speed("scoring", "seconds")},
         "peak_memory": max(cost["ours"]["peak_memory"] for cost in costs),
     }
+
+
+def table(found: Mapping[str, Any]) -> Table:
+    """What was found, one row a figure."""
+    view = Table("figure", "value", title=", ".join(f"{name} {value}" for name, value in found["setting"].items()))
+    for name, value in found.items():
+        for part, figure in value.items() if isinstance(value, dict) else [("", value)]:
+            if name != "setting":
+                view.add_row(f"{name} {part}".strip().replace("_", " "), f"{figure:,.4g}")
+    return view
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmark import run
 from benchmark.cli import guarded
+from benchmark.errors import BadInput
 from benchmark.leaderboard import cells
 from benchmark.progress import TrainingBars
 from benchmark.run import record_path
@@ -29,6 +30,9 @@ def main(config: DictConfig) -> None:
 
 def single(config: DictConfig) -> None:
     """One run, with a bar for each training."""
+    grid = HydraConfig.get().sweeper.get("params")
+    if grid:
+        raise BadInput(f"this names a sweep over {', '.join(grid)}: add -m to run it, or leave the experiment out")
     with TrainingBars() as bars:
         record = run(config, bars)
     Console(width=None if sys.stdout.isatty() else TABLE_WIDTH).print(*terminal(cells([record])))
@@ -36,4 +40,6 @@ def single(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    # argparse, below Hydra, takes no override after a flag: -m may stand anywhere.
+    sys.argv.sort(key=lambda argument: argument in ("-m", "--multirun"))
     sys.exit(guarded(main))

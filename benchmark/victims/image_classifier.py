@@ -83,6 +83,8 @@ class ImageClassifier(Classifier):
         super().__init__(net.to(memory_format=torch.channels_last), recipe, device)
         self.network = net
         self.masked = frozenset[int]()  # stages with a mask
+        if not all(value > 0 for value in ([std] if isinstance(std, int | float) else std)):
+            raise BadInput(f"architecture.std={std}: must be above 0; set architecture.std")
         self.mean = _per_channel("mean", mean, channels, device)
         self.std = _per_channel("std", std, channels, device)
         self.bf16 = resolved_precision(recipe.precision, device.type) == "bf16"

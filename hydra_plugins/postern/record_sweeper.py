@@ -59,7 +59,8 @@ class RecordSweeper(Sweeper):
             SweepFailed: at the end, if a point has no record; the others have theirs.
         """
         points = self._points(arguments)
-        paths = [self._record_path(overrides) for overrides in points]
+        found = {self._record_path(overrides): overrides for overrides in points}  # a point named twice is one run
+        paths, points = list(found), list(found.values())
         missing = [at for at, path in enumerate(paths) if not path.exists()]
         outcomes: Sequence[JobReturn] = []
         if missing:

@@ -1,0 +1,34 @@
+"""scripts/bench.py tells its figures; no figure is judged here, since a test's machine is nobody's benchmark."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from conftest import python
+
+TINY = ("--rows", "16", "--batch", "8", "--shape", "3,16,16", "--rounds", "1", "--device", "cpu")
+FIGURES = {
+    "training": {"images_per_second", "images_per_cpu_second", "ratio", "data_share"},
+    "plain": {"images_per_second", "images_per_cpu_second"},
+    "scoring": {"images_per_second"},
+    "neural_cleanse": {"grouped_seconds_per_step", "class_by_class_seconds_per_step", "ratio"},
+    "first_step_seconds": {"import_torch", "beyond", "beyond_cpu"},
+}
+
+
+def test_the_last_line_is_json_with_every_figure() -> None:
+    done = python("scripts/bench.py", *TINY, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert set(found) == {"setting", "peak_memory", *FIGURES}
+    assert found["setting"]["rows"] == 16
+    assert {name: set(found[name]) for name in FIGURES} == FIGURES
+    figures = [found["peak_memory"], *(figure for name in FIGURES for figure in found[name].values())]
+    assert all(math.isfinite(figure) and figure > 0 for figure in figures)
+
+
+def test_a_wrong_shape_is_one_line() -> None:
+    done = python("scripts/bench.py", "--shape", "3x32x32")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "--shape 3x32x32" in done.stderr
