@@ -26,6 +26,7 @@ class BlackBox(Victim):
     def __init__(self, victim: Victim, needs: Set[str]) -> None:
         self._victim = victim
         self._needs = needs
+        self.device = victim.device
 
     def predict(self, inputs: Inputs) -> Targets:
         """The victim's outputs; needs "labels" or "scores"."""

@@ -110,7 +110,8 @@ def _execute(tree: Mapping[str, Any], plan: Keys, shelf: Store, progress: Progre
     defended = stages.protected("defended", backdoored.victim, poisoned.blind())
     control = stages.protected("control", sham.victim, parts.dataset.train)
 
-    challenge = parts.attack.challenge(parts.dataset.test, backdoored.secret)
+    # Triggered once, and kept where the victims are.
+    challenge = parts.attack.challenge(parts.dataset.test, backdoored.secret).to(parts.device)
     probes = parts.attack.probes(parts.dataset.test, backdoored.secret)
     victims: dict[str, Trained | Protected] = {
         "clean": clean,

@@ -34,7 +34,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 FILE = re.compile(rf"(?<![\w/.~<-])(?:{TOP})/[\w./*-]*")
 NAME = re.compile(r"`(benchmark(?:\.\w+)+)")
 CHOICE = re.compile(rf"(?<![\w./])({'|'.join(GROUPS)})=([\w,]+)")
-TARGET = re.compile(r"(?:`|^)make (\w+)", re.MULTILINE)
+TARGET = re.compile(r"(?:`|^)make ([\w-]+)", re.MULTILINE)
 
 documents = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -98,7 +98,7 @@ def test_choices_and_make_targets_are_there(path: Path) -> None:
     for group, names in CHOICE.findall(path.read_text()):
         for name in set(names.split(",")) - EXAMPLES:
             assert (ROOT / "conf" / group / f"{name}.yaml").exists(), f"{group}={name}: there is no such yaml"
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(TARGET.findall(path.read_text())) <= set(targets)
 
 

@@ -116,7 +116,9 @@ def test_at_least_two_tracks_a_class_even_of_a_small_share() -> None:
 @pytest.mark.parametrize(("groups", "at_least"), [(1, 1), (2, 2), (1, 2)])
 def test_too_few_tracks_are_the_users_to_mend(groups: int, at_least: int) -> None:
     rows = tracks([[5] * groups, [5] * 9])
-    with pytest.raises(BadInput, match=f"class 0 has {groups} rows or tracks to choose from, {at_least + 1} are needed"):
+    with pytest.raises(
+        BadInput, match=f"class 0 has {groups} rows or tracks to choose from, {at_least + 1} are needed"
+    ):
         draw(rows, 0.5, at_least)
 
 

@@ -118,11 +118,11 @@ def mean_entropy(victim: Victim, inputs: Inputs, overlays: Tensor, weights: Weig
     """
     assert isinstance(inputs, Tensor)
     scores = cast(Classifier, victim).scores  # a black box has it too, but is no Classifier
-    under = weights.overlay * overlays.float()
+    under = weights.overlay * overlays.to(victim.device).float()
     entropies = []
     rows = max(1, BLENDED_BYTES // overlays.numel())
     for at in range(0, len(inputs), rows):
-        chunk = inputs[at : at + rows].cpu()
+        chunk = inputs[at : at + rows].to(victim.device)
         blends = torch.add(under, chunk[:, None].float(), alpha=weights.input)  # (n, M, C, H, W)
         ready = blends.round_().clamp_(max=255).to(torch.uint8).flatten(0, 1)
         bits = torch.special.entr(scores(ready)).sum(1) / math.log(2)
