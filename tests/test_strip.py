@@ -66,7 +66,7 @@ def test_entropy_by_hand() -> None:
 @pytest.mark.parametrize(("weights", "expected"), [(Weights(1, 1), [255, 30]), (Weights(0.5, 0.5), [150, 15])])
 def test_blends_are_whole_grey_levels_cut_off_at_white(weights: Weights, expected: list[int]) -> None:
     class Listens:
-    device = torch.device("cpu")
+        device = torch.device("cpu")
 
         def scores(self, inputs: Tensor) -> Tensor:
             self.heard = inputs
