@@ -153,7 +153,7 @@ def test_other_scripts_take_what_the_documents_give_them(name: str, monkeypatch:
     module = loaded(ROOT / script)
     for arguments in [[], *commands(script)]:
         monkeypatch.setattr(sys, "argv", [script, *arguments])
-        module.parsed()
+        assert module.parsed() is not None
 
 
 def test_every_script_in_the_documents_is_there() -> None:

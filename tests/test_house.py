@@ -267,7 +267,7 @@ def listed() -> list[Path]:
 
 def test_no_file_names_a_registrys_host() -> None:
     """Locks and scripts must work wherever packages come from; in two parts here, lest this file be found."""
-    ends = ("pypi", "pythonhosted", "npmjs", "anaconda", "golang")
+    ends = ("pypi", "python" + "hosted", "npmjs", "anaconda", "golang")
     hosts = {f"{end}.org" for end in ends} | {"download.pytorch" + ".org", "crates" + ".io", "golang" + ".google.cn"}
     settings = [value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_"))]
     hosts |= {host for value in settings for host in re.findall(r"//(?:[^@/\s]*@)?([\w.-]+\.\w+)", value)}

@@ -129,7 +129,7 @@ def test_a_number_that_is_none_is_refused(made: Path, tmp_path: Path, number: st
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"record"', "\x00"])
 def test_a_file_that_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
-    refused(tmp_path, text)
+    assert str(tmp_path) in refused(tmp_path, text)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
