@@ -172,6 +172,7 @@ class Stages:
 
     def _lab(self, method: str, clean_rows: Split | None) -> Lab:
         def keep(name: str, uses: Mapping[str, object], make: Callable[[], State]) -> State:
+            """Make a surrogate as a stage of its own, so that nothing after it tells whether it was cached."""
             path = self.store.artefact(keys.surrogate(self.plan.clean, self.parts.config[method], name, uses))
 
             def kept() -> bytes:
