@@ -55,7 +55,8 @@ class NeuralCleanse(Defense):
         - success is judged on the one batch of a step, so that the smallest mask kept is a lucky one: on all trusted
           rows it succeeds somewhat less often than `threshold`;
         - the index is a statistic of K masks, and with ten classes one of them lies 2 deviations below the median by
-          chance in every few models: the verdict of one clean model proves little, and it takes some 20 to calibrate the threshold;
+          chance in every few models: the verdict of one clean model proves little, and it
+          takes some 20 to calibrate the threshold;
         - masks start half open over grey, the same for every class, where the authors draw both at random: a random
           start can end in a larger local minimum, and the index then tells the luck of the draw;
         - the search's learning rate is 0.3 (0.1 in the authors' code), for fewer steps;
