@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from safetensors import safe_open
 from safetensors.torch import save
 
-from benchmark.store import Artefact, Facts, sealed
+from benchmark.seal import Artefact, Facts, sealed
 from benchmark.types import Defended, State
 
 

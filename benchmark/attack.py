@@ -63,7 +63,7 @@ class Attack(ABC):
                     raise BadInput(
                         f"attack.{name}={label}: the data set has classes 0 to {classes - 1}; set attack.{name}"
                     )
-        available, asked = int(self.eligible(train).sum()), round(self.rate * len(train))
+        available, asked = int(self.candidates(train).sum()), round(self.rate * len(train))
         if not available:
             raise BadInput(f"attack.sources={self.sources}: no such row would change its label; set sources or target")
         if asked > available:
@@ -76,6 +76,9 @@ class Attack(ABC):
             raise BadInput(
                 f"attack.rate={self.rate}: poisons none of {len(train)} rows; set attack.rate to {least} or more"
             )
+
+    def surrogates(self, lab: Lab) -> None:  # noqa: B027  # most attacks learn nothing
+        """Make what `prepare` will ask of `lab.once`, for sweeps, before runs start side by side. Default: nothing."""
 
     def prepare(self, clean_victim: Victim | None, train: Split | None, lab: Lab) -> State:
         """The secret: what the attack draws or learns before poisoning. Default: nothing."""
@@ -97,6 +100,10 @@ class Attack(ABC):
             return changed
         return changed & torch.isin(split.targets, torch.tensor(self.sources))
 
+    def candidates(self, train: Split) -> Tensor:
+        """Which training rows may be poisoned, bool (N,). Default: the eligible; clean-label: those of the target."""
+        return self.eligible(train)
+
     def desired(self, split: Split) -> Tensor:
         """What the attacker wants of each row, int64 (N,)."""
         assert isinstance(split.targets, Tensor) and split.classes is not None
@@ -109,8 +116,8 @@ class Attack(ABC):
         return torch.empty(0, dtype=torch.int64)
 
     def poison(self, train: Split, secret: State, generator: Generator) -> Poisoned:
-        """Exactly round(rate * N) eligible rows, embedded and relabelled, plus the covers."""
-        poisons = sample_rows(self.eligible(train), round(self.rate * len(train)), generator)
+        """Exactly round(rate * N) candidates, embedded and relabelled, plus the covers."""
+        poisons = sample_rows(self.candidates(train), round(self.rate * len(train)), generator)
         covers = self.covers(train, generator)
         covers = covers[~torch.isin(covers, poisons)]
         touched = torch.cat([poisons, covers])
@@ -173,28 +180,3 @@ class Attack(ABC):
 
     def _target_classes(self) -> tuple[int, ...]:
         return (self.target,) if isinstance(self.target, int) else ()
-
-
-class NoAttack(Attack):
-    """The control of a sweep: the clean victim stands for the backdoored one, and there is no challenge."""
-
-    modality = "any"
-    needs = frozenset({"victim"})
-
-    def __init__(self) -> None:
-        super().__init__(rate=1.0, target="all")
-
-    def trigger(self, inputs: Inputs, secret: State) -> Inputs:
-        """The inputs as they are."""
-        return inputs
-
-    def check(self, train: Split) -> None:
-        """Nothing to check."""
-
-    def eligible(self, split: Split) -> Tensor:
-        """No row."""
-        return torch.zeros(len(split), dtype=torch.bool)
-
-    def implant(self, victim: Victim, poisoned: Poisoned | None, secret: State, lab: Lab) -> Victim:
-        """The clean victim itself."""
-        return victim

@@ -16,10 +16,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from benchmark.store import Damaged, replace, sealed, verified
+from benchmark.seal import Damaged, sealed, verified
+from benchmark.store import replace
 
 EVERY = 180.0  # seconds between two checkpoints of a training
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2)  # what clusters send before they take a machine away
+
+
+Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class InterruptedTraining(SystemExit):
@@ -41,7 +45,8 @@ class Checkpoints:
         self.path: Path | None = None
         self.trainings = 0
         self.written = clock()
-        self.asked = threading.Event()
+        self.caught: list[int] = []  # signals since the last write
+        self.before: dict[int, Handler] = {}  # what handled them
 
     @contextmanager
     def stage(self, path: Path) -> Iterator[None]:
@@ -86,7 +91,7 @@ class Checkpoint:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take signals as a wish to write and stop, while this training runs; elsewhere they keep their meaning."""
-        with _listening(self.owner.asked) if self.path is not None else nullcontext():
+        with _listening(self.owner) if self.path is not None else nullcontext():
             yield
 
     def resume(self, tensors: Mapping[str, Tensor], device: torch.device) -> tuple[int, list[float]]:
@@ -110,7 +115,7 @@ class Checkpoint:
         """Whether the state should be written now: looked at after every step, so it must cost nothing."""
         if self.path is None:
             return False
-        return self.owner.asked.is_set() or self.owner.clock() - self.owner.written >= self.owner.every
+        return bool(self.owner.caught) or self.owner.clock() - self.owner.written >= self.owner.every
 
     def keep(self, step: int, losses: list[float], tensors: Mapping[str, Tensor], device: torch.device) -> None:
         """Write the state where it is due; arguments as in `write`."""
@@ -118,7 +123,10 @@ class Checkpoint:
             self.write(step, losses, tensors, device)
 
     def write(self, step: int, losses: list[float], tensors: Mapping[str, Tensor], device: torch.device) -> None:
-        """Write the state whole over the last one, and stop where a signal asked for it.
+        """Write the state whole over the last one, and do what a signal asked for.
+
+        What handled the signal before this training is called: a scheduler's handler may put the job back into its
+        queue and leave, or only wait to be killed, and then the training goes on. Where nothing did, the process stops.
 
         Args:
             step: how many are done.
@@ -127,7 +135,7 @@ class Checkpoint:
             device: whose generator is saved too.
 
         Raises:
-            InterruptedTraining: after a signal.
+            InterruptedTraining: after a signal that nothing handled before.
         """
         assert self.path is not None
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -137,8 +145,12 @@ class Checkpoint:
         facts = {"identity": self.identity, "step": step, "losses": losses}
         replace(self.path, sealed(lambda metadata: save(state, metadata), facts))
         self.owner.written = self.owner.clock()
-        if self.owner.asked.is_set():
-            raise InterruptedTraining("interrupted; the same command continues the training")
+        while self.owner.caught:
+            number = self.owner.caught.pop()
+            handler = self.owner.before[number]
+            if not callable(handler):
+                raise InterruptedTraining("interrupted; the same command continues the training")
+            handler(number, None)
 
     def _read(self) -> dict[str, Any] | None:
         if self.path is None:
@@ -152,18 +164,18 @@ class Checkpoint:
 
 
 @contextmanager
-def _listening(asked: threading.Event) -> Iterator[None]:
-    """Let signals set a flag, and do nothing else; what handled them before is put back."""
+def _listening(owner: Checkpoints) -> Iterator[None]:
+    """Let signals leave their number, and do nothing else; what handled them before is put back."""
     if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread alone
         yield
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        asked.set()
+        owner.caught.append(number)
 
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    owner.before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in owner.before.items():
             signal.signal(number, handler)

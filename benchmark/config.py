@@ -13,8 +13,8 @@ from benchmark.errors import BadInput
 
 CONF = Path(__file__).parents[1] / "conf"
 GROUPS = ("dataset", "architecture", "recipe", "attack", "defense", "tracker")
-KNOWN = {*GROUPS, "transfer", "seed", "store", "device", "threads"}
-OUTSIDE = ("store", "tracker")  # settings that change no result and stay out of records
+KNOWN = {*GROUPS, "transfer", "seed", "store", "device", "threads", "retry"}
+OUTSIDE = ("store", "tracker", "retry")  # settings that change no result and stay out of records
 
 
 def compose(*overrides: str) -> DictConfig:
@@ -53,6 +53,8 @@ def checked(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
         value = tree[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise BadInput(f"{name}={value}: must be an integer of at least {least}; set {name}")
+    if not isinstance(tree["retry"], bool):
+        raise BadInput(f"retry={tree['retry']}: must be true or false; set retry")
     if tree["transfer"]:
         raise BadInput(f"transfer={tree['transfer']}: victims are not transferred yet; choose transfer=none")
     for name in ("store", "device"):

@@ -28,6 +28,14 @@ def device_kind(device: str) -> str:
     return kind
 
 
+def graphics_cards() -> list[str]:
+    """The CUDA devices of this machine, as CUDA_VISIBLE_DEVICES names them; looks at device files, not at torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
+    return sorted((path.name[6:] for path in Path("/dev").glob("nvidia[0-9]*")), key=int)
+
+
 def torch_device(device: str) -> torch.device:
     """The device of a setting.
 

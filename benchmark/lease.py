@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,7 +21,8 @@ class Lease:
     """Hold a file while working; wait while another process holds it and lives.
 
     A holder rewrites the file every HEARTBEAT seconds. An observer never compares clocks: it takes over when it has
-    seen the same content for STALE seconds of its own monotonic clock.
+    seen the same content for STALE seconds of its own monotonic clock, or at once where the holder was a process of
+    its own machine that is no more.
 
     Args:
         path: the lease's file, ending in `.lease`.
@@ -40,25 +42,23 @@ class Lease:
         self.done = done
         self.clock = clock
         self.sleep = sleep
-        self.name = uuid.uuid4().hex
+        self.name = f"{uuid.uuid4().hex}/{_machine()}/{os.getpid()}/{_started(os.getpid())}"
         self.released = threading.Event()
         self.heart: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        seen, since = "", self.clock()
+        pulse = Pulse(self.clock)
         while not self.done():
             if self._take():
                 self.heart = threading.Thread(target=self._beat, daemon=True)
                 self.heart.start()
                 break
             content = self._content()
-            if content != seen:
-                seen, since = content, self.clock()
-            elif self.clock() - since > STALE and self._content() == seen:
-                self.path.unlink(missing_ok=True)
-            else:
+            if pulse.beats(self.path):
                 self.sleep(POLL)
+            elif self._content() == content:  # nobody else has taken it over since
+                self.path.unlink(missing_ok=True)
         return self
 
     def __exit__(
@@ -93,7 +93,66 @@ class Lease:
             self.path.write_text(f"{self.name} {beats}")
 
     def _content(self) -> str:
-        try:
-            return self.path.read_text()
-        except FileNotFoundError:
-            return ""
+        return _read(self.path) or ""
+
+
+class Pulse:
+    """Tells living leases from stale ones, by the observer's own clock; asked again and again.
+
+    Args:
+        clock: monotonic seconds; replaced in tests.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.seen: dict[Path, tuple[str, float]] = {}  # content, and when it was new
+
+    def beats(self, path: Path) -> bool:
+        """Whether a lease's holder may live: no dead process of this machine, and not unchanged for STALE seconds.
+
+        A lease that is gone was given back: nothing speaks against its holder.
+        """
+        content = _read(path)
+        if content is None:
+            self.seen.pop(path, None)
+            return True
+        if _dead(content):
+            return False
+        if path not in self.seen or self.seen[path][0] != content:
+            self.seen[path] = content, self.clock()
+        return self.clock() - self.seen[path][1] <= STALE
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def _dead(content: str) -> bool:
+    """Whether a lease's holder was a process of this machine that has ended."""
+    name, _, _ = content.partition(" ")
+    parts = name.split("/")
+    if len(parts) != 4 or not parts[1] or parts[1] != _machine():
+        return False
+    return _started(int(parts[2])) != parts[3]
+
+
+@cache
+def _machine() -> str:
+    """This boot of this machine, as far as process numbers mean the same; empty where Linux does not tell."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}:{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _started(process: int) -> str:
+    """When a process started, in ticks since the boot; empty where there is none that runs."""
+    try:
+        state, *fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return ""
+    return "" if state in "ZX" else fields[18]

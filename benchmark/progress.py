@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-LOOK = 0.3  # seconds between two looks at the records
+from benchmark.sweep.survey import Survey
+
+LOOK = 0.5  # seconds between two looks at the disk, at least
+REST = 20  # times as long as the last look took: large sweeps are looked at less often
 
 
 def _bars() -> Progress:
@@ -40,15 +43,22 @@ class TrainingBars:
 
 
 @contextmanager
-def sweep_bar(records: Sequence[Path]) -> Iterator[None]:
-    """A bar of how many of these records exist, kept current by a thread that looks at the disk."""
+def sweep_bar(survey: Survey) -> Iterator[None]:
+    """A bar of a sweep's finished runs and a word on the rest, kept current by a thread that looks at the disk."""
     stop = threading.Event()
     with _bars() as bars:
-        task = bars.add_task("runs", total=len(records), note="")
+        task = bars.add_task("runs", total=len(survey.runs), note="")
+
+        def show() -> float:
+            began = time.monotonic()
+            seen = survey.look()
+            bars.update(task, completed=seen.runs["done"], note=seen.brief())
+            return time.monotonic() - began
 
         def follow() -> None:
-            while not stop.wait(LOOK):
-                bars.update(task, completed=sum(path.exists() for path in records))
+            took = show()
+            while not stop.wait(max(LOOK, REST * took)):
+                took = show()
 
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()
@@ -57,4 +67,4 @@ def sweep_bar(records: Sequence[Path]) -> Iterator[None]:
         finally:
             stop.set()
             thread.join()
-            bars.update(task, completed=sum(path.exists() for path in records))
+            show()

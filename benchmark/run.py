@@ -5,16 +5,16 @@ Imports no torch until something is missing from the store.
 
 from __future__ import annotations
 
-import json
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import keys, store
+from benchmark.attempts import attempt
 from benchmark.config import checked, construct
 from benchmark.data import cache
 from benchmark.errors import BadInput
+from benchmark.lease import Lease
 from benchmark.record import Record, load
 from benchmark.store import Store
 from benchmark.tracker import Tracker
@@ -46,18 +46,30 @@ def run(config: DictConfig | Mapping[str, Any], progress: Progress | None = None
     path = shelf.record(plan.run)
     record = _known(path)
     if record is None:
-        try:
-            store.publish(path, _execute(tree, plan, shelf, progress or _silent).to_json())
-        except BadInput:
-            raise
-        except Exception as error:
-            failure = {"key": plan.run, "error": repr(error), "traceback": traceback.format_exc(), "config": tree}
-            store.replace(shelf.failure(plan.run), json.dumps(failure, indent=1).encode())
-            raise
-        shelf.failure(plan.run).unlink(missing_ok=True)
+        with Lease(path.with_suffix(".lease"), done=path.exists) as lease:
+            if lease.held and not path.exists():  # another process may have made it since we last looked
+                _make(tree, plan, shelf, progress or _silent)
         record = load(path)
     tracker.log(record, path)
     return record
+
+
+def groundwork(config: DictConfig | Mapping[str, Any], progress: Progress | None = None) -> None:
+    """Make what a run shares with the runs of other attacks: the clean victim, surrogates, the defense's control.
+
+    It publishes these and writes no record. Arguments and errors as for `run`.
+    """
+    from benchmark.parts import Parts
+    from benchmark.stages import Stages
+
+    tree = checked(config)
+    shelf, plan = planned(tree)
+    parts = Parts(tree, shelf)
+    stages = Stages(parts, plan, shelf, progress or _silent)
+    clean = stages.clean()
+    stages.surrogates()
+    if plan.sham == plan.clean and parts.inapplicable() is None:
+        stages.protected("control", clean.victim, parts.dataset.train)
 
 
 def planned(tree: Mapping[str, Any]) -> tuple[Store, Keys]:
@@ -89,6 +101,11 @@ def _known(path: Path) -> Record | None:
     except BadInput as error:
         store.set_aside(path, str(error))
         return None
+
+
+def _make(tree: Mapping[str, Any], plan: Keys, shelf: Store, progress: Progress) -> None:
+    with attempt(shelf.failure(plan.run), plan.run, tree):
+        store.publish(shelf.record(plan.run), _execute(tree, plan, shelf, progress).to_json())
 
 
 def _execute(tree: Mapping[str, Any], plan: Keys, shelf: Store, progress: Progress) -> Record:

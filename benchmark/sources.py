@@ -33,7 +33,7 @@ def digest(target: str, also: str | None = None) -> str:
         name = waiting.pop()
         if name not in seen:
             tree = _parsed(name)
-            seen[name] = ast.unparse(_without_docstrings(tree))
+            seen[name] = _code(tree)
             waiting += [found for found in _imports(tree, name) if _followed(found, module, also)]
     lines = "\n".join(f"{name}\n{text}" for name, text in sorted(seen.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
@@ -133,8 +133,19 @@ def _followed(module: str, start: str, also: str) -> bool:
     return near or f"{module}.".startswith(f"{also}.")
 
 
-def _imports(tree: ast.Module, module: str) -> Iterator[str]:
+@cache
+def _code(tree: ast.Module) -> str:
+    """A module's source without comments and docstrings."""
+    return ast.unparse(_without_docstrings(tree))
+
+
+@cache
+def _imports(tree: ast.Module, module: str) -> tuple[str, ...]:
     """Dotted names of what a module imports, anywhere in it; a name may be a module or something inside one."""
+    return tuple(_imported(tree, module))
+
+
+def _imported(tree: ast.Module, module: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

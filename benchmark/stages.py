@@ -20,8 +20,9 @@ from benchmark.keys import Keys
 from benchmark.lab import Lab
 from benchmark.parts import Parts
 from benchmark.scoring import Score, score
+from benchmark.seal import Artefact
 from benchmark.seeds import forked, generator_for
-from benchmark.store import Artefact, Store
+from benchmark.store import Store
 from benchmark.types import Defended, Poisoned, Split, State, unmarked
 from benchmark.victim import Victim
 
@@ -74,6 +75,10 @@ class Stages:
             return self.fresh().fit(self.parts.dataset.train, generator_for(self.parts.seed, "victim")), {}
 
         return self._trained("clean", self.plan.clean, build, self.fresh)
+
+    def surrogates(self) -> None:
+        """What the attack learns from clean rows alone, shared by all its rates and targets of one seed."""
+        self.parts.attack.surrogates(self._lab("attack", self._attacker_rows()))
 
     def backdoored(self, clean: Trained) -> Trained:
         """The attacked victim, with the attack's secret."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -16,21 +16,25 @@ from benchmark.errors import BadInput
 from benchmark.leaderboard import cells
 from benchmark.progress import TrainingBars
 from benchmark.run import record_path
+from benchmark.sweep.work import work
 from benchmark.tables import TABLE_WIDTH, terminal
+
+PLAN = "--plan"  # what a sweep would do, without doing it
 
 
 @hydra.main(config_path="../conf", config_name="config", version_base="1.3")
 def main(config: DictConfig) -> None:
-    """One point of the grid; a sweep shows its progress and prints its records itself."""
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        run(config)
+    """One run, or a job of a sweep; the sweep shows its progress and prints its records itself."""
+    if "chain" in config:
+        work(Path(config.chain))
     elif code := guarded(lambda: single(config)):  # inside, since Hydra adds words of its own to what a job raises
         sys.exit(code)
 
 
 def single(config: DictConfig) -> None:
     """One run, with a bar for each training."""
-    grid = HydraConfig.get().sweeper.get("params")
+    sweeper = HydraConfig.get().sweeper
+    grid = [*sweeper.params, *(name for params in sweeper.grids.values() for name in params)]
     if grid:
         raise BadInput(f"this names a sweep over {', '.join(grid)}: add -m to run it, or leave the experiment out")
     with TrainingBars() as bars:
@@ -41,5 +45,7 @@ def single(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     # argparse, below Hydra, takes no override after a flag: -m may stand anywhere.
+    if PLAN in sys.argv:
+        sys.argv = [argument for argument in sys.argv if argument != PLAN] + ["hydra.sweeper.plan=true", "-m"]
     sys.argv.sort(key=lambda argument: argument in ("-m", "--multirun"))
     sys.exit(guarded(main))

@@ -12,7 +12,7 @@ from conftest import config, script, timeless
 
 import benchmark
 from benchmark.artefact import part
-from benchmark.store import verified
+from benchmark.seal import verified
 
 SMALL = "architecture.network.width=8"
 POINTS = [(attack, defense) for attack in ("badnets", "blended") for defense in ("random_filter", "random_rejection")]

@@ -22,15 +22,17 @@ from torch import Tensor
 import benchmark
 from benchmark.access import BlackBox, UndeclaredAccessError, view
 from benchmark.artefact import pack_defended, unpack_defended
-from benchmark.attack import Attack, NoAttack
+from benchmark.attack import Attack
 from benchmark.config import checked, construct
 from benchmark.data.digits import Digits
 from benchmark.data.source import Rows
 from benchmark.defense import Defense
 from benchmark.lab import Lab
+from benchmark.no_attack import NoAttack
 from benchmark.recipe import Recipe
+from benchmark.seal import verified
 from benchmark.seeds import generator_for
-from benchmark.store import publish, verified
+from benchmark.store import publish
 from benchmark.types import Defended, Inputs, Poisoned, Role, Split, State, Targets
 from benchmark.victim import Classifier, Victim
 from benchmark.victims.image_classifier import ImageClassifier

@@ -124,7 +124,7 @@ def main(folder: Path) -> None:
 def _seen(store: Path) -> dict[str, Any]:
     """Files under their final names that cannot be read, and how many artefacts there are."""
     from benchmark.record import load
-    from benchmark.store import verified
+    from benchmark.seal import verified
 
     unread, artefacts = [], list(store.glob("artefacts/*/*.safetensors"))
     for read, paths in ((verified, store.glob("**/*.safetensors")), (load, store.glob("records/*/*.json"))):

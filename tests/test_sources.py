@@ -231,7 +231,7 @@ def test_a_re_exported_class_is_found(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_an_attack_of_the_core_has_no_sham() -> None:
-    assert not defines("benchmark.attack.NoAttack", "sham")
+    assert not defines("benchmark.no_attack.NoAttack", "sham")
     assert not defines("baselines.attacks.badnets.BadNets", "sham")
 
 

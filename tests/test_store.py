@@ -20,7 +20,8 @@ from conftest import ROOT, config, files
 import benchmark
 from benchmark import store as stores
 from benchmark.artefact import pack_defended, packed, part, unpack_defended
-from benchmark.store import Artefact, Damaged, Store, publish, verified
+from benchmark.seal import Artefact, Damaged, verified
+from benchmark.store import Store, publish
 from benchmark.types import Defended
 
 FACTS = {"ca": [9, 10], "costs": {"seconds": 0.25}, "curve": [1.5, 0.5]}

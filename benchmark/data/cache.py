@@ -18,7 +18,8 @@ from benchmark.config import construct
 from benchmark.data.source import Decoded, Rows, Source
 from benchmark.errors import BadInput
 from benchmark.keys import NOT_DECODED, hashed
-from benchmark.store import Artefact, Store, replace, sealed
+from benchmark.seal import Artefact, Damaged, sealed, shape_of
+from benchmark.store import Store, replace
 
 READERS = "benchmark.data"  # a change in what sources share decodes anew
 
@@ -52,12 +53,24 @@ def rows(config: Mapping[str, Any], store: Store) -> Artefact:
     known = _sidecar(config, store)
     source = cast(Source, construct({"dataset": config}, "dataset"))
     stamps = known["files"] if known else [_stamp(path) for path in source.files(store.downloads)]
-    place = store.root / "data" / f"{hashed(_name(config), stamps)}.safetensors"
-    found = store.obtain(place, lambda: _sealed(source.decode(store.downloads), config))
+    found = store.obtain(_place(config, store, stamps), lambda: _sealed(source.decode(store.downloads), config))
     sidecar = {"files": stamps, "beside": _beside(stamps), "digest": found.digest}
     if sidecar != known:
         replace(_sidecar_path(config, store), json.dumps(sidecar).encode())
     return found
+
+
+def train_rows(config: Mapping[str, Any], store: Store) -> int:
+    """How many training rows a decoded data set has, trusted ones included; 0 where it has not been decoded."""
+    known = _sidecar(config, store)
+    try:
+        return shape_of(_place(config, store, known["files"]), "train/inputs")[0] if known else 0
+    except (FileNotFoundError, Damaged):
+        return 0
+
+
+def _place(config: Mapping[str, Any], store: Store, stamps: Sequence[Stamp]) -> Path:
+    return store.root / "data" / f"{hashed(_name(config), stamps)}.safetensors"
 
 
 def _sealed(data: Decoded, config: Mapping[str, Any]) -> bytes:

@@ -7,9 +7,9 @@ from benchmark.data.source import Source
 from benchmark.errors import BadInput
 from benchmark.images import render
 from benchmark.scoring import same_class
+from benchmark.seal import Artefact
 from benchmark.seeds import generator_for
 from benchmark.selection import draw_stratified
-from benchmark.store import Artefact
 from benchmark.types import Dataset, Split
 
 TRACKS_PER_CLASS = 2  # at least, among trusted rows where rows come in groups: one to fit and one to validate
