@@ -12,7 +12,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, OmegaConfBaseException
 
-from benchmark.errors import BadInput
+from benchmark.errors import BadInput, bad_input_behind
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2  # exit codes
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"  # as the user set it
@@ -33,7 +33,7 @@ def guarded(main: Callable[[], None]) -> int:
     except BadInput as error:
         return _complain(str(error), BAD_INPUT)
     except (HydraException, OmegaConfBaseException) as error:
-        return _complain(explained(error), BAD_INPUT)
+        return _complain(str(bad_input_behind(error) or explained(error)), BAD_INPUT)
     except KeyboardInterrupt:
         return _complain("interrupted; the same command continues", FAILED)
     except SweepFailed as error:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmark.errors import BadInput
+from benchmark.errors import BadInput, bad_input_behind
 
 CONF = Path(__file__).parents[1] / "conf"
 GROUPS = ("dataset", "architecture", "recipe", "attack", "defense", "tracker")
@@ -82,10 +82,8 @@ def construct(tree: Mapping[str, Any], name: str) -> Any:
     try:
         return instantiate(tree[name])
     except InstantiationException as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, BadInput):
-            cause = cause.__cause__
-        if cause is not None:
-            raise cause from None
+        bad = bad_input_behind(error)
+        if bad is not None:
+            raise bad from None
         reason = " ".join(str(error.__cause__ or error).split())
         raise BadInput(f"{name}={tree[name]['_target_']}: {reason}; correct the options of {name}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -12,6 +13,9 @@ import torch
 from benchmark.keys import PROTOCOL
 
 PACKAGES = ("postern", "torch", "torchvision", "numpy", "scikit-learn", "hydra-core", "safetensors")
+
+
+SHARING = "POSTERN_RUNS_PER_DEVICE"  # set by launchers that put several runs on one device
 
 
 def provenance(device: torch.device, threads: int, dataset_digest: str) -> dict[str, object]:
@@ -31,6 +35,7 @@ def provenance(device: torch.device, threads: int, dataset_digest: str) -> dict[
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "machine": f"{platform.system()} {platform.machine()}",
         "threads": threads,
+        "runs_per_device": int(os.environ.get(SHARING, "1")),
         "dataset": dataset_digest,
     }
 

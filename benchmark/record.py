@@ -184,6 +184,9 @@ class Provenance(Part):
     device: str = Field(description="`cpu`, or the name of the graphics card")
     machine: str = Field(description="operating system and processor family")
     threads: int = Field(description="of torch; sums depend on it")
+    runs_per_device: int = Field(
+        default=1, description="runs that shared the device, by the launcher's word: costs are those of a share"
+    )
     dataset: str = Field(description="sha256 of the decoded rows")
 
 

@@ -135,3 +135,30 @@ def test_outside_a_stage_nothing_is_written(tmp_path: Path) -> None:
     checkpoints = Checkpoints(every=0)
     victim(checkpoints, []).fit(rows(), generator_for(0, "v"))
     assert not checkpoints.next("x").due() and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_schedulers_handler_is_called_once_the_state_is_written(tmp_path: Path, number: int) -> None:
+    """One that returns lets the training go on; one that leaves, as submitit's does after it requeued the job, ends it."""
+    path, called = tmp_path / "key.safetensors", []
+
+    def bypass(caught: int, frame: object) -> None:
+        called.append((caught, (tmp_path / "key.1.checkpoint.tmp").exists()))
+
+    before = signal.signal(number, bypass)
+    try:
+        checkpoints, heard = Checkpoints(), list[float]()
+        with checkpoints.stage(path):
+            trained = victim(checkpoints, heard)
+            trained.fit(rows(), generator_for(0, "v"), stopping(5, lambda: os.kill(os.getpid(), number)))
+        assert called == [(number, True)] and signal.getsignal(number) is bypass
+        state, losses = undisturbed()
+        assert heard == losses and all(torch.equal(t, state[name]) for name, t in trained.state().items())
+
+        signal.signal(number, lambda *_: (_ for _ in ()).throw(SystemExit("requeued")))
+        with pytest.raises(SystemExit, match="requeued"), checkpoints.stage(path):
+            trained = victim(checkpoints, [])
+            trained.fit(rows(), generator_for(0, "v"), stopping(5, lambda: os.kill(os.getpid(), number)))
+        assert (tmp_path / "key.1.checkpoint.tmp").exists()
+    finally:
+        signal.signal(number, before)

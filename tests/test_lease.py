@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import lease as leases
-from benchmark.lease import HEARTBEAT, POLL, STALE, Lease
+from benchmark.lease import HEARTBEAT, POLL, STALE, Lease, Pulse
 
 
 class Hands:
@@ -200,3 +201,54 @@ def test_two_observers_of_one_dead_holder_do_not_both_take_over(path: Path) -> N
 
 def test_the_margins_make_sense() -> None:
     assert STALE > 5 * HEARTBEAT and POLL < HEARTBEAT
+
+
+# ---- a holder on this machine
+
+
+def test_a_killed_process_of_this_machine_is_replaced_at_once(path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        lease(path, Hands())._take()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, os.WNOHANG)  # maybe not reaped yet: a zombie holds nothing
+    soon(lambda: path.exists() and " " in path.read_text())
+    soon(lambda: leases._started(child) == "")
+    hands = Hands()
+    with lease(path, hands) as held:
+        assert held.held and hands.waited == 0
+
+
+def test_another_machines_process_is_not_looked_up(path: Path) -> None:
+    """Its number may be that of somebody else here, or of nobody: only its silence counts."""
+    hands = Hands()
+    path.write_text("uuid/another-boot:pid:[1]/999999999/1 3")
+    with lease(path, hands) as held:
+        assert held.held and hands.waited > STALE
+
+
+def test_a_process_number_that_was_given_again_holds_nothing(path: Path) -> None:
+    own = lease(path, Hands()).name.split("/")
+    hands = Hands()
+    path.write_text("/".join([*own[:3], "1"]) + " 0")  # this process, had it started with the machine
+    with lease(path, hands) as held:
+        assert held.held and hands.waited == 0
+
+
+def test_a_living_process_of_this_machine_is_waited_for(path: Path) -> None:
+    hands = Hands()
+    with lease(path, Hands()), lease(path, hands, done=lambda: hands.waited > STALE - 1) as waited:
+        assert not waited.held
+
+
+def test_a_pulse_forgets_what_was_given_back(path: Path) -> None:
+    now = [0.0]
+    pulse = Pulse(lambda: now[0])
+    path.write_text("a 0")
+    assert pulse.beats(path)
+    now[0] = STALE + 1
+    assert not pulse.beats(path)
+    path.unlink()
+    assert pulse.beats(path)
+    path.write_text("a 0")
+    assert pulse.beats(path)
