@@ -161,6 +161,24 @@ class RowCounts(Part):
     largest_class: float | None = Field(description="share of the test rows in their largest class")
 
 
+class Visibility(Part):
+    """How much pictures differ from what an attack made of them: means over at most 200 rows."""
+
+    n: int = Field(description="rows compared")
+    unchanged: int = Field(description="of these, rows whose pictures are equal")
+    psnr: float | None = Field(description="peak signal-to-noise ratio in dB, over the rows that changed")
+    ssim: float | None = Field(description="structural similarity, at most 1; null for pictures too small")
+    window: int | None = Field(description="side of its windows in pixels")
+    colour_difference: float | None = Field(description="CIEDE2000; 0 is equality, 100 black against white")
+
+
+class Stealth(Part):
+    """What somebody who looks could see of the trigger."""
+
+    train: Visibility = Field(description="poisoned training rows beside their originals")
+    test: Visibility = Field(description="triggered test rows beside their originals")
+
+
 class Evidence(Part):
     """Pictures, curves and histograms for the page; at most 20 kB as JSON."""
 
@@ -210,6 +228,9 @@ class Record(Part):
     scores: Scores | None = Field(description="null where the run is not applicable")
     probes: dict[str, dict[str, Count]] = Field(
         description="further triggered rows: probe -> victim -> share that obey"
+    )
+    stealth: Stealth | None = Field(
+        default=None, description="of the trigger; null where the run is not applicable, and in older records"
     )
     detection: Detection | None = Field(description="what the defense found; null where the run is not applicable")
     costs: dict[str, Cost] = Field(description="stage -> what making it cost")

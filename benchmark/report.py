@@ -68,6 +68,7 @@ class Report:
             rows=self._rows(poisoned, challenge),
             scores={"sham": None, **{name: self._scores(made, challenge) for name, made in stages.items()}},
             probes={name: self._probe(stages, probe) for name, probe in probes.items()},
+            stealth=self._stealth(poisoned, challenge),
             detection=found.table,
             costs={name: known["costs"] for name, known in facts.items()},
             curves={name: known["curve"] for name, known in facts.items()},
@@ -99,6 +100,15 @@ class Report:
 
     def _probe(self, victims: Mapping[str, Trained | Protected], probe: Poisoned) -> dict[str, Any]:
         return {name: _count(score(made.victim, probe, self.data.match)) for name, made in victims.items()}
+
+    def _stealth(self, poisoned: Poisoned, challenge: Poisoned) -> dict[str, Any]:
+        """Poisoned training rows and triggered test rows, each beside what it was made of."""
+        touched = (poisoned.role == int(Role.POISON)).nonzero().flatten()
+        originals = self.data.test.take(self.parts.attack.eligible(self.data.test)).inputs
+        return {
+            "train": self.data.compare(self.data.train.take(touched).inputs, poisoned.take(touched).inputs),
+            "test": self.data.compare(originals, challenge.inputs),
+        }
 
     def _rows(self, poisoned: Poisoned | None, challenge: Split) -> dict[str, Any]:
         data = self.data

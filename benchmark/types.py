@@ -130,7 +130,7 @@ def unmarked(split: Split) -> Poisoned:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The three splits of one seed, and the modality's two helpers.
+    """The three splits of one seed, and the modality's helpers.
 
     Attributes:
         name: as in the leaderboard.
@@ -141,6 +141,7 @@ class Dataset:
         mirror: whether a mirrored input keeps its label.
         match: (outputs, targets) -> bool (N,); a rejected output matches nothing.
         render: inputs -> text a page can show: a `data:` URI of a picture, or the words.
+        compare: inputs, the same with a trigger -> how much they differ, as a record tells it.
     """
 
     name: str
@@ -153,6 +154,7 @@ class Dataset:
     mirror: bool
     match: Callable[[Targets, Targets], Tensor]
     render: Callable[[Inputs], str]
+    compare: Callable[[Inputs, Inputs], dict[str, Any]]
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ for record in map(load, Path("store/records").glob("*/*.json")):
 ```
 
 In other languages, [record.schema.json](record.schema.json) (JSON Schema, draft 2020-12) describes the same format.
-`schema` is raised when a field is added, dropped or given another meaning.
+`schema` is raised when a field is dropped, given another meaning, or added without a default for older records.
 """
 PLAIN = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}
 

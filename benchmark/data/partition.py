@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import cast
+
+from torch import Tensor
+
 from benchmark.artefact import part
 from benchmark.data.source import Source
 from benchmark.errors import BadInput
@@ -10,6 +15,7 @@ from benchmark.scoring import same_class
 from benchmark.seal import Artefact
 from benchmark.seeds import generator_for
 from benchmark.selection import draw_stratified
+from benchmark.stealth import stealth
 from benchmark.types import Dataset, Split
 
 TRACKS_PER_CLASS = 2  # at least, among trusted rows where rows come in groups: one to fit and one to validate
@@ -46,4 +52,5 @@ def dataset(rows: Artefact, source: Source, seed: int) -> Dataset:
         mirror=source.mirror,
         match=same_class,
         render=render,
+        compare=lambda before, after: asdict(stealth(cast(Tensor, before), cast(Tensor, after))),
     )
