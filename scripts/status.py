@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -22,7 +23,7 @@ PAUSE = 5.0  # seconds between two looks of --watch
 def main() -> None:
     """Print the state of one sweep, once or until it is finished."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", type=Path, default=Path("store"), help="the sweep's store")
+    parser.add_argument("--store", type=Path, default=Path(os.environ.get("POSTERN_STORE", "store")))
     parser.add_argument("--sweep", help="a folder's name below <store>/sweeps; the latest one if left out")
     parser.add_argument("--watch", action="store_true", help="look again every few seconds until nothing runs or waits")
     options = parser.parse_args()

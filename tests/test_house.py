@@ -38,7 +38,7 @@ PUBLIC = {
 ORCHESTRATION = {
     f"benchmark.{name}"
     for name in (
-        "attempts", "cli", "detection", "leaderboard", "progress", "provenance", "record", "report", "run", "stages",
+        "attempts", "cli", "detection", "exchange", "inventory", "leaderboard", "progress", "provenance", "record", "report", "run", "stages",
         "sweep", "tables", "tracker", "wandb_tracker",
     )
 }  # fmt: skip
