@@ -119,7 +119,7 @@ def overrides(arguments: list[str]) -> list[str]:
     for word in given:
         if word == "--config-dir":
             next(given)
-        elif word != "-m":
+        elif word not in ("-m", "--plan"):
             name, equals, value = word.partition("=")
             assert equals, f"{word}: is no override"
             if value not in EXAMPLES and name != "hydra.searchpath":

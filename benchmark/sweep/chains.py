@@ -68,8 +68,9 @@ def clean_chains(points: Sequence[Point], shelf: Store) -> list[Chain]:
     """A chain for each clean victim: the controls and surrogates that the points need and the store lacks."""
     groups: dict[str, list[Point]] = defaultdict(list)
     wanted: set[str] = set()
+    stored = store.listed(shelf.root / "artefacts")
     for point in points:
-        new = {thing for thing in _shared(point, shelf) if thing not in wanted}
+        new = {thing for thing in _shared(point, stored) if thing not in wanted}
         if new:
             wanted |= new
             groups[point.keys.clean].append(point)
@@ -108,11 +109,11 @@ def packed(chains: Sequence[Chain], most: int) -> list[Chain]:
     return [Chain(group[0].kind, [point for chain in group for point in chain.points]) for group in groups]
 
 
-def _shared(point: Point, shelf: Store) -> Iterator[str]:
+def _shared(point: Point, stored: set[str]) -> Iterator[str]:
     """Names of what a point needs from its clean chain and the store does not show."""
     plan, attack = point.keys, point.config["attack"]
     wanted = [plan.clean, *([plan.control] if plan.sham == plan.clean else [])]
-    yield from (key for key in wanted if not shelf.artefact(key).exists())
+    yield from (key for key in wanted if f"{key}.safetensors" not in stored)
     if sources.defines(str(attack["_target_"]), "surrogates"):  # only the attack knows how many, and their names
         yield keys.hashed("surrogates", plan.clean, keys.identity(attack))
 
