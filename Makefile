@@ -11,7 +11,7 @@ GPU_BATCHES = 128 512 1024
 GPU_BENCH = --architecture preactresnet18
 GPU_RUNS = dataset=cifar10 architecture=preactresnet18 seed=0,1,2
 
-.PHONY: setup demo test slow check pictures gpu-bench lock clean
+.PHONY: setup demo test slow slurm-test check pictures gpu-bench lock clean
 
 setup: .venv/ready
 
@@ -42,6 +42,13 @@ test: setup
 slow: setup
 	$(RUN) -m pytest -m slow
 
+# A Slurm of its own, which is started for these tests and stopped behind them; where that cannot be, they say why.
+slurm-test: setup
+	@if [ $$(id -u) = 0 ] && ! { command -v slurmd && command -v munged; } >/dev/null; then \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends slurm-wlm munge || true; fi
+	$(RUN) -m pytest -m slurm -n 0 -rs tests/slurm
+
 check: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -56,7 +63,7 @@ gpu-bench: setup
 	$(RUN) scripts/run.py defense=none recipe=paper,fast $(GPU_RUNS) hydra.launcher.n_jobs=1 -m
 
 lock: .boot/ready
-	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-header --no-annotate \
+	$(UV) pip compile pyproject.toml --extra slurm --extra wandb --group dev --universal --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --quiet -o requirements.lock
 
 clean:

@@ -117,6 +117,8 @@ class ChainSweeper(Sweeper):
             if jobs:
                 try:
                     self.launcher.launch([[f"+chain={file}"] for file in files], initial_job_idx=self.jobs)
+                except BadInput:  # the launcher cannot do this at all
+                    raise
                 except Exception as error:  # noqa: BLE001  # a lost job takes a launcher down, not what others have done
                     first = (str(error).splitlines() or [""])[0]
                     sys.stderr.write(f"postern: the launcher stopped: {type(error).__name__}: {first}\n")
