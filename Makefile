@@ -63,7 +63,7 @@ gpu-bench: setup
 	$(RUN) scripts/run.py defense=none recipe=paper,fast $(GPU_RUNS) hydra.launcher.n_jobs=1 -m
 
 lock: .boot/ready
-	$(UV) pip compile pyproject.toml --extra slurm --extra wandb --group dev --universal --generate-hashes --no-header --no-annotate \
+	$(UV) pip compile pyproject.toml --extra slurm --extra wandb --extra page --group dev --universal --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --quiet -o requirements.lock
 
 clean:

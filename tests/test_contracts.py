@@ -101,7 +101,17 @@ def attack_of(name: str) -> tuple[Attack, Scene]:
     attack: Attack = construct({"attack": options("attack", name)}, "attack")
     if attack.modality not in SCENES:
         pytest.skip(f"no scene for {attack.modality} rows yet")
-    return attack, SCENES[attack.modality]()
+    scene = SCENES[attack.modality]()
+    allowed = int(attack.candidates(scene.train).sum())
+    if clean_label(attack, scene) and round(RATE * len(scene.train)) > allowed:
+        attack.rate = allowed // 2 / len(scene.train)
+    return attack, scene
+
+
+def clean_label(attack: Attack, scene: Scene) -> bool:
+    """Whether all rows that may be poisoned carry the wanted label already."""
+    rows = attack.candidates(scene.train)
+    return bool(rows.any()) and same(attack.desired(scene.train)[rows], torch.as_tensor(scene.train.targets)[rows])
 
 
 def defense_of(name: str) -> tuple[Defense, Scene]:
@@ -170,12 +180,14 @@ def test_poisoning_is_exact_and_deterministic(name: str) -> None:
     assert contents(poisoned) == contents(again) and contents(scene.train) == before
     assert isinstance(poisoned, Poisoned) and len(poisoned) == len(scene.train)
     poison, cover, clean = (poisoned.role == role for role in (POISON, COVER, CLEAN))
-    assert int(poison.sum()) == round(RATE * len(scene.train))
+    assert clean_label(attack, scene) or attack.rate == RATE
+    assert int(poison.sum()) == round(attack.rate * len(scene.train)) > 0
     assert same(poisoned.truth, scene.train.targets)
     assert same(poisoned.take(clean).inputs, scene.train.take(clean).inputs), "rows that are not marked stay"
     assert same(poisoned.take(~poison).targets, scene.train.take(~poison).targets), "covers keep their label"
     assert not same(poisoned.take(poison).inputs, scene.train.take(poison).inputs)
-    assert contents(attack.poison(scene.train, secret, generator_for(SEED + 1, "poison"))) != contents(poisoned)
+    other = attack.poison(scene.train, secret, generator_for(SEED + 1, "poison"))
+    assert (contents(other) != contents(poisoned)) == ("rows" not in secret), "rows in the secret are drawn with it"
     assert int(cover.sum()) == len(attack.covers(scene.train, generator_for(SEED, "poison")))
 
 
@@ -185,7 +197,9 @@ def test_dirty_label_poisons_never_come_from_the_target_class(name: str) -> None
     poisoned = attack.poison(scene.train, secret_of(attack, scene), generator_for(SEED, "poison"))
     chosen = poisoned.take(poisoned.role == POISON)
     relabelled = torch.as_tensor(chosen.targets) != torch.as_tensor(chosen.truth)
-    if relabelled.any():  # a clean-label attack relabels no row
+    if clean_label(attack, scene):
+        assert not relabelled.any() and same(chosen.targets, attack.desired(chosen)), "a label changed, or is another's"
+    else:
         assert relabelled.all(), "a poison row of the target class would be a clean row in disguise"
     challenge = attack.challenge(scene.test, secret_of(attack, scene))
     assert len(challenge) > 0
@@ -333,6 +347,8 @@ def test_every_defense_changes_something_or_says_why_not(name: str) -> None:
 
 def test_methods_are_found() -> None:
     assert {"badnets", "blended"} <= set(POISONING)
+    found = {name for name in POISONING if clean_label(*attack_of(name))}
+    assert {"label_consistent", "narcissus", "sig"} <= found and not {"badnets", "blended", "ssba"} & found
     assert {"fine_tuning", "fine_pruning", "spectral_signatures", "strip"} <= set(DEFENSES)
 
 
