@@ -8,16 +8,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchmark.defense import Defense
+from baselines.defenses.row_filter import Judgement, RowFilter, by_class, penultimate
 from benchmark.errors import BadInput
 from benchmark.lab import Lab
-from benchmark.types import Defended, Split
-from benchmark.victim import Classifier, Victim
+from benchmark.types import Split
+from benchmark.victim import Classifier
 
 REMOVED_PER_POISON = 1.5  # the paper removes half as many rows again as it expects poisons
 
 
-class SpectralSignatures(Defense):
+class SpectralSignatures(RowFilter):
     """Scores every training row by its squared projection on its class's top singular vector, removes the top, refits.
 
     The paper's epsilon is an upper bound on the number of poisons, all of which may sit in one class; which class, the
@@ -43,39 +43,20 @@ class SpectralSignatures(Defense):
         BadInput: an option out of range.
     """
 
-    family = "filter"
-    needs = frozenset({"train", "weights"})
-
     def __init__(self, assumed_rate: float) -> None:
         if not 0 < assumed_rate < 1:
             raise BadInput(f"defense.assumed_rate={assumed_rate}: must lie between 0 and 1; set defense.assumed_rate")
         self.assumed_rate = assumed_rate
 
-    def apply(self, victim: Victim, clean: Split | None, train: Split | None, lab: Lab) -> Defended:
-        """Score, remove, train a fresh victim on the rest.
-
-        Args:
-            victim: gives the features, unaugmented.
-            clean: withheld.
-            train: N rows without their marks.
-            lab: gives the fresh victim and the order of its batches.
-
-        Returns:
-            The fresh victim's weights, suspicion float (N,) and flagged bool (N,).
-        """
-        assert isinstance(victim, Classifier) and train is not None and isinstance(train.targets, Tensor)
-        features = victim.over(train.inputs, victim.features).double()
-        budget = round(REMOVED_PER_POISON * self.assumed_rate * len(train))
-        suspicion = torch.zeros(len(train))
-        flagged = torch.zeros(len(train), dtype=torch.bool)
-        for label in sorted(set(train.targets.tolist())):
-            rows = (train.targets == label).nonzero().flatten()
-            scores = spectral_scores(features[rows])
-            suspicion[rows] = scores.float()
-            ranked = scores.argsort(descending=True, stable=True)
-            flagged[rows[ranked[: min(budget, len(rows) // 2)]]] = True
-        refitted = lab.fresh().fit(train.take(~flagged), lab.generator("victim"))
-        return Defended(state=refitted.state(), suspicion=suspicion, flagged=flagged)
+    def judge(self, victim: Classifier, clean: Split | None, train: Split, lab: Lab) -> Judgement:
+        """Score every class; flag the highest of each, as many as the budget allows."""
+        features = penultimate(victim, train)
+        suspicion, flagged = torch.zeros(len(train)), torch.zeros(len(train), dtype=torch.bool)
+        for _, rows in by_class(train):
+            suspicion[rows] = spectral_scores(features[rows]).float()
+            ranked = suspicion[rows].argsort(descending=True, stable=True)
+            flagged[rows[ranked[: round(REMOVED_PER_POISON * self.assumed_rate * len(train))]]] = True
+        return Judgement(suspicion, flagged)
 
 
 def spectral_scores(features: Tensor) -> Tensor:
