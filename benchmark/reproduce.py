@@ -1,0 +1,153 @@
+"""The command that makes a record again: its configuration, told by what differs from the yaml files in conf/."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from benchmark.config import CONF, compose
+from benchmark.record import Record
+
+NAMED = ("dataset", "architecture", "recipe", "attack", "defense")  # groups, in the order they are written
+BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")  # texts that Hydra takes without quotes ...
+WORDS = {"null", "true", "false", "inf", "nan"}  # ... unless they mean something else
+
+
+def command(record: Record, **changes: object) -> str:
+    """What to type in a shell to make a record, or one that differs from it in some settings.
+
+    Args:
+        record: whose configuration is meant.
+        changes: settings by name, e.g. `seed=[3, 4]` (several seeds are a sweep) or `defense=other.config["defense"]`.
+
+    Returns:
+        One line. A method from outside conf/ is called after its class, with every option written out; whoever has its
+        yaml adds `--config-dir`.
+    """
+    several = isinstance(changes.get("seed"), Sequence)
+    return shlex.join(["python", "scripts/run.py", *overrides(record, **changes), *(["-m"] if several else [])])
+
+
+def overrides(record: Record, **changes: object) -> list[str]:
+    """The same as Hydra's overrides: groups by name, options that differ from their yaml, the seed.
+
+    The recipe is named only where it is not the data set's customary one.
+    """
+    config = {**record.config, **changes}
+    dataset = chosen("dataset", config["dataset"])
+    usual = _composed(f"dataset={dataset}" if dataset in constructors("dataset") else "")
+    found: list[str] = []
+    for group in NAMED:
+        customary = json.dumps(usual["recipe"], sort_keys=True) if group == "recipe" else ""
+        found += _told(group, json.dumps(config[group], sort_keys=True), customary)
+    plain = ("device", "threads")
+    found += [f"{name}={_text(config[name])}" for name in plain if name in config and config[name] != usual[name]]
+    seed = config["seed"]
+    seeds = seed if isinstance(seed, Sequence) else [seed]
+    return [*found, "seed=" + ",".join(_text(value) for value in seeds)]
+
+
+def chosen(group: str, config: Mapping[str, Any]) -> str:
+    """The name of the yaml in conf/<group> that a section of a configuration comes from; elsewhere the class's name.
+
+    Of several with one constructor it is the one with the fewest differences.
+    """
+    wanted = constructor(config)
+    alike = [name for name, target in constructors(group).items() if target == wanted]
+    if alike:
+        return min(alike, key=lambda name: len(_differences(group, config, _section(group, name))))
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", wanted.rpartition(".")[2])
+    return "_".join(part.lower() for part in parts) or "unknown"
+
+
+@cache
+def constructors(group: str) -> Mapping[str, str]:
+    """The yaml files of conf/<group>, by name, and the constructors that they call."""
+    return MappingProxyType({path.stem: _target(group, path.stem) for path in sorted((CONF / group).glob("*.yaml"))})
+
+
+def constructor(config: Mapping[str, Any]) -> str:
+    """The dotted name a section stands for; an architecture stands for its network."""
+    inner = config.get("network")
+    return str((inner if isinstance(inner, Mapping) else config).get("_target_", ""))
+
+
+@cache
+def _told(group: str, text: str, customary: str) -> tuple[str, ...]:
+    """Overrides of one group; both texts are JSON, the second the section that stands there anyway, or empty."""
+    config = json.loads(text)
+    name = chosen(group, config)
+    options = tuple(_differences(group, config, _section(group, name)))
+    if customary:
+        kept = tuple(_differences(group, config, json.loads(customary)))
+        if len(kept) <= len(options):
+            return kept
+    return (f"{group}={_text(name)}", *options)
+
+
+def _target(group: str, name: str) -> str:
+    """Of a yaml, as far as the file itself tells; composing is slower by far."""
+    loaded = OmegaConf.load(CONF / group / f"{name}.yaml")
+    assert isinstance(loaded, DictConfig)
+    return constructor(loaded) or constructor(_composed(f"{group}={name}")[group])  # a file that builds on another
+
+
+def _section(group: str, name: str) -> Mapping[str, Any]:
+    """A group's options by its yaml; nothing for a name that is not in conf/."""
+    if name not in constructors(group):
+        return {}
+    section: Mapping[str, Any] = _composed(f"{group}={name}")[group]
+    return section
+
+
+@cache
+def _composed(override: str) -> Mapping[str, Any]:
+    config = compose(*([override] if override else []))
+    wanted = {name: config[name] for name in (*NAMED, "device", "threads")}
+    tree: Any = OmegaConf.to_container(OmegaConf.create(wanted), resolve=True)
+    return {str(name): value for name, value in tree.items()}
+
+
+def _differences(path: str, config: Mapping[str, Any], default: Mapping[str, Any]) -> list[str]:
+    """Overrides that turn the default into the configuration.
+
+    An option that the configuration lacks, since it is younger than the record, keeps its default.
+    """
+    found = []
+    for name, value in config.items():
+        if name in ("_target_", "_partial_"):
+            continue
+        known = default.get(name)
+        if isinstance(value, Mapping) and isinstance(known, Mapping):
+            found += _differences(f"{path}.{name}", value, known)
+        elif name not in default or json.dumps(known) != json.dumps(value):  # 1 and 1.0 have different keys
+            added = "+" if default and name not in default else ""
+            found.append(f"{added}{path}.{name}={_text(value)}")
+    return found
+
+
+def _text(value: object) -> str:
+    """A value in Hydra's grammar of overrides."""
+    if isinstance(value, str):
+        if BARE.fullmatch(value) and value.lower() not in WORDS:
+            return value
+        inner = re.sub(r'(\\*)(\$\{|"|$)', _escaped, value)
+        return f'"{inner}"'
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{_text(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ",".join(map(_text, value)) + "]"
+    return json.dumps(value)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """Backslashes count only before a quote or an interpolation, and are doubled there."""
+    slashes, ending = match[1], match[2]
+    return 2 * slashes + ("\\" + ending if ending else "")

@@ -1,0 +1,112 @@
+"""The command that makes a record again gives its configuration back."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+from synthetic import synthetic
+
+from benchmark import reproduce
+from benchmark.config import OUTSIDE, checked, compose
+from benchmark.leaderboard import read
+from benchmark.record import Record
+
+COMMITTED = read(ROOT / "leaderboard" / "records")
+
+
+def composed(command: str) -> dict[str, Any]:
+    """The configuration that a printed command stands for, as a record keeps it."""
+    python, script, *overrides = shlex.split(command)
+    assert (python, script) == ("python", "scripts/run.py")
+    return {name: value for name, value in checked(compose(*overrides)).items() if name not in OUTSIDE}
+
+
+def test_every_committed_record_gets_its_configuration_back() -> None:
+    """Composed once for each setting; the seed is the last override, and the same in all."""
+    kept: dict[str, dict[str, Any]] = {}
+    for record in COMMITTED:
+        command, seed = reproduce.command(record).rsplit(" seed=", 1)
+        assert int(seed) == record.seed
+        if command not in kept:
+            kept[command] = composed(command)
+        assert {**kept[command], "seed": record.seed} == record.config, command
+
+
+def of(*overrides: str) -> Record:
+    """A record of what these overrides compose."""
+    record: Record = synthetic()
+    tree = {name: value for name, value in checked(compose(*overrides)).items() if name not in OUTSIDE}
+    return record.model_copy(update={"config": tree, "seed": tree["seed"]})
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("dataset=digits", "architecture=small_cnn", "attack=badnets", "defense=strip", "seed=3"),
+        (
+            "dataset=gtsrb_slice", "dataset.path=/elsewhere/gtsrb pictures", "architecture=resnet8",
+            "architecture.network.width=8", "attack=blended", "attack.rate=0.01", "defense=fine_pruning", "seed=0",
+        ),
+        (
+            "dataset=cifar10", "architecture=preactresnet18", "recipe=fast", "recipe.epochs=3", "attack=badnets",
+            "attack.opacity=1", "attack.sources=[1,7]", "defense=none", "device=cpu", "threads=2", "seed=1",
+        ),
+        ("dataset=digits", "architecture=small_cnn", "recipe.epochs=1", "attack=none", "defense=random_pruning", "seed=2"),
+    ],
+)  # fmt: skip
+def test_only_what_differs_is_printed(overrides: tuple[str, ...]) -> None:
+    """The same overrides come out that went in, whatever the defaults are."""
+    record = of(*overrides)
+    told = shlex.split(reproduce.command(record))[2:]
+    assert sorted(text.replace('"', "") for text in told) == sorted(overrides)
+    assert composed(reproduce.command(record)) == record.config
+
+
+def test_changes_make_the_command_of_another_record() -> None:
+    record, other = of("attack.rate=0.1", "seed=5"), of("defense=strip", "defense.fpr=0.1")
+    told = reproduce.command(record, defense=other.config["defense"], seed=[3, 4])
+    assert told == (
+        "python scripts/run.py dataset=digits architecture=small_cnn attack=badnets attack.rate=0.1"
+        " defense=strip defense.fpr=0.1 seed=3,4 -m"
+    )
+
+
+def test_a_method_from_outside_is_called_after_its_class_with_all_its_options() -> None:
+    record = of()
+    told = reproduce.overrides(record, defense={"_target_": "mine.curtain.BeigeCurtain", "fpr": 0.05, "name": "a b"})
+    assert told[-4:-1] == ["defense=beige_curtain", "defense.fpr=0.05", 'defense.name="a b"']
+
+
+def test_a_younger_option_keeps_its_default_and_an_older_one_is_added() -> None:
+    record = of()
+    attack = {name: value for name, value in record.config["attack"].items() if name != "opacity"}
+    told = reproduce.overrides(record, attack={**attack, "bygone": 1})
+    assert [text for text in told if text.lstrip("+").startswith("attack.")] == ["+attack.bygone=1"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, True, False, 0, -3, 1.0, 5e-05, 1e20, [], [1, [2, "x y"]], {"a": 1, "b": [None]},
+        "", "plain", "null", "True", "nan", "1", "1e5", "a b", "it's", 'a "quote"', "a,b", "[x]", "{x}", "x=y", "$HOME",
+        "back\\slash", "ends in \\", 'before a \\"quote', "${oc.env:HOME}", "\\${x}", "a:b", "~x", "ü", "#x", "(?P<n>\\d+)",
+    ],
+)  # fmt: skip
+def test_values_survive_hydras_grammar(value: object) -> None:
+    """What Hydra and OmegaConf make of the text is the value again, and nothing is interpolated."""
+    text = reproduce._text(value)
+    (override,) = OverridesParser.create().parse_overrides([f"x={text}"])
+    found: Any = OmegaConf.to_container(OmegaConf.create({"x": override.value()}), resolve=True)
+    assert found == {"x": value} and type(found["x"]) is type(value)
+
+
+def test_a_hostile_name_stays_one_word_of_the_shell(tmp_path: Path) -> None:
+    record = of()
+    defense = {"_target_": "x.Y; touch gone", "path": f"$(touch {tmp_path}/gone); 'x"}
+    assert len(shlex.split(reproduce.command(record, defense=defense))) == 8
