@@ -6,7 +6,6 @@ family with the same access, take the attack and not the seed as the unit.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmark.keys import hashed, is_path
+from benchmark.keys import hashed
+from benchmark.labels import labels
 from benchmark.record import Count, Record, VictimScores, load
 
 GATE = 0.50  # least mean(ASR backdoored - ASR sham) for an attack to have worked
@@ -130,7 +130,7 @@ def cells(records: Iterable[Record]) -> list[Cell]:
     for record in records:
         groups[_setting(record)][record.seed] = record
     ordered = [[seeds[seed] for seed in sorted(seeds)] for seeds in groups.values()]
-    names = {part: _labels(part, [group[0] for group in ordered]) for part in PARTS}
+    names = {part: labels(part, [group[0] for group in ordered]) for part in PARTS}
     found = [Cell(group, {part: names[part][group[0].identity[part]] for part in PARTS}) for group in ordered]
     return sorted(found, key=lambda cell: (cell.board, cell.label["attack"], cell.family, cell.label["defense"]))
 
@@ -143,42 +143,6 @@ def _victim(record: Record, name: str) -> VictimScores:
 
 def _setting(record: Record) -> str:
     return hashed(record.identity)
-
-
-def _labels(part: str, records: Sequence[Record]) -> dict[str, str]:
-    """What to call each version of a part: its name, its rate, the options that tell it from others of its name.
-
-    Versions that differ in code or in a file's content alone carry the beginning of their identity.
-    """
-    if part == "environment":
-        return {record.identity[part]: _environment(record) for record in records}
-    configs = {record.identity[part]: record.config.get(part) or {} for record in records}
-    labels = {}
-    for version, config in configs.items():
-        alike = [other for other in configs.values() if _name(other) == _name(config)]
-        shown = [option for option in config if option != "rate" and not is_path(option)]
-        differing = [option for option in shown if any(other.get(option) != config[option] for other in alike)]
-        options = "".join(f" {option}={_short(config[option])}" for option in differing)
-        labels[version] = _name(config) + (f" {100 * config['rate']:g} %" if "rate" in config else "") + options
-    taken = list(labels.values())
-    return {v: label if taken.count(label) == 1 else f"{label} #{v[:4]}" for v, label in labels.items()}
-
-
-def _environment(record: Record) -> str:
-    about = record.provenance
-    return f"torch {about.versions.get('torch')} on {about.device}, {about.threads} thread{'s' * (about.threads > 1)}"
-
-
-def _name(config: Mapping[str, Any]) -> str:
-    """A config's own `name`, else its class's; an architecture is called after its network."""
-    if not config:
-        return "none"
-    inner = config.get("network", config)
-    return str(inner.get("name") or str(inner.get("_target_", "none")).rpartition(".")[2])
-
-
-def _short(value: object) -> str:
-    return json.dumps(value).replace('"', "")
 
 
 def _has_oracle(config: Mapping[str, Any]) -> bool:

@@ -68,6 +68,20 @@ def defines(target: str, method: str) -> bool:
     return own or any(_inherits(base, method, origins) for base in found.bases)
 
 
+def docstrings(target: str) -> tuple[str, str]:
+    """What the module and the class behind a dotted name say of themselves, each maybe empty.
+
+    Raises:
+        BadInput: no such module or class.
+    """
+    module, name = _module_of(target), target.rpartition(".")[2]
+    tree = _parsed(module)
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return ast.get_docstring(tree) or "", ast.get_docstring(node) or ""
+    raise BadInput(f"_target_={target}: {module} has no class {name}; correct the yaml")
+
+
 def _inherits(base: ast.expr, method: str, origins: dict[str, str]) -> bool:
     """Whether a base class, written as a name, `module.name` or `name[argument]`, binds a method's name."""
     head, _, rest = ast.unparse(base.value if isinstance(base, ast.Subscript) else base).partition(".")

@@ -1,0 +1,69 @@
+"""What to call the versions of a part of records: as short as tells them apart."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmark.keys import is_path
+from benchmark.record import Record
+
+
+def labels(part: str, records: Sequence[Record]) -> dict[str, str]:
+    """What to call each version of a part: its name, its rate, the options that tell it from others of its name.
+
+    Versions that differ in code or in a file's content alone carry the beginning of their identity.
+    """
+    if part == "environment":
+        return {record.identity[part]: _environment(record) for record in records}
+    sections = {record.identity[part]: record.config.get(part) for record in records}
+    configs = {version: section if isinstance(section, Mapping) else {} for version, section in sections.items()}
+    varied = _varied(list(configs.values()))
+    found = {}
+    for version, config in configs.items():
+        shown = [o for o in config if o != "rate" and not is_path(o) and o in varied[_name(config)]]
+        options = "".join(f" {option}={_short(config[option])}" for option in shown)
+        found[version] = _name(config) + _rate(config) + options
+    taken = Counter(found.values())
+    return {v: label if taken[label] == 1 else f"{label} #{v[:4]}" for v, label in found.items()}
+
+
+def _varied(configs: Sequence[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Name -> options in which its versions differ."""
+    groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for config in configs:
+        groups[_name(config)].append(config)
+    found: dict[str, set[str]] = {}
+    for name, alike in groups.items():
+        options = {option for config in alike for option in config}
+        found[name] = {o for o in options if len({_comparable(config.get(o)) for config in alike}) > 1}
+    return found
+
+
+def _comparable(value: object) -> object:
+    return ("json", json.dumps(value, sort_keys=True)) if isinstance(value, list | dict) else value
+
+
+def _environment(record: Record) -> str:
+    about = record.provenance
+    return f"torch {about.versions.get('torch')} on {about.device}, {about.threads} thread{'s' * (about.threads > 1)}"
+
+
+def _name(config: Mapping[str, Any]) -> str:
+    """A config's own `name`, else its class's; an architecture is called after its network."""
+    if not config:
+        return "none"
+    network = config.get("network")
+    inner = network if isinstance(network, Mapping) else config
+    return str(inner.get("name") or str(inner.get("_target_", "none")).rpartition(".")[2])
+
+
+def _rate(config: Mapping[str, Any]) -> str:
+    rate = config.get("rate")
+    return f" {100 * rate:g} %" if isinstance(rate, int | float) and 0 <= rate <= 1 else ""
+
+
+def _short(value: object) -> str:
+    return json.dumps(value).replace('"', "")
