@@ -38,7 +38,7 @@ PUBLIC = {
 ORCHESTRATION = {
     f"benchmark.{name}"
     for name in (
-        "attempts", "cli", "detection", "exchange", "inventory", "labels", "leaderboard", "methods", "progress", "provenance", "record", "report", "run", "site", "stages",
+        "attempts", "charts", "cli", "detection", "exchange", "inventory", "labels", "leaderboard", "methods", "progress", "provenance", "record", "report", "run", "site", "stages",
         "sweep", "tables", "tracker", "wandb_tracker",
     )
 }  # fmt: skip
