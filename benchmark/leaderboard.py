@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmark.keys import hashed
+from benchmark.archive import Archive
 from benchmark.labels import labels
-from benchmark.record import Count, Record, VictimScores, load
+from benchmark.record import Count, Record, VictimScores
 
 GATE = 0.50  # least mean(ASR backdoored - ASR sham) for an attack to have worked
 COSTLY = 0.05  # clean accuracy a defense may cost, on victim or control
@@ -23,13 +23,13 @@ SEEDS = 3  # fewer are preliminary
 PARTS = ("environment", "dataset", "architecture", "recipe", "attack", "transfer", "defense")
 
 
-def read(folder: Path) -> list[Record]:
-    """All records below a folder, in order of their keys.
+def read(source: Path) -> list[Record]:
+    """All records of a folder or a Parquet file, in order of their keys, without their evidence.
 
     Raises:
-        BadInput: one of them cannot be read or has an unknown schema.
+        BadInput: one of them cannot be read, has an unknown schema or another's name, or is there twice.
     """
-    return sorted((load(path) for path in folder.rglob("*.json")), key=lambda record: record.key)
+    return Archive(source).records
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,9 @@ class Cell:
 
 def cells(records: Iterable[Record]) -> list[Cell]:
     """Group records by everything but the seed; ordered by data set, architecture, recipe, attack, family, defense."""
-    groups: dict[str, dict[int, Record]] = defaultdict(dict)
+    groups: dict[tuple[tuple[str, str], ...], dict[int, Record]] = defaultdict(dict)
     for record in records:
-        groups[_setting(record)][record.seed] = record
+        groups[tuple(sorted(record.identity.items()))][record.seed] = record
     ordered = [[seeds[seed] for seed in sorted(seeds)] for seeds in groups.values()]
     names = {part: labels(part, [group[0] for group in ordered]) for part in PARTS}
     found = [Cell(group, {part: names[part][group[0].identity[part]] for part in PARTS}) for group in ordered]
@@ -139,10 +139,6 @@ def _victim(record: Record, name: str) -> VictimScores:
     assert record.scores is not None
     found: VictimScores | None = getattr(record.scores, name)
     return found if found is not None else record.scores.clean
-
-
-def _setting(record: Record) -> str:
-    return hashed(record.identity)
 
 
 def _has_oracle(config: Mapping[str, Any]) -> bool:

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from benchmark.errors import BadInput
 
 # More than 200 lines: the schema is one thing, and is read in one piece.
 SCHEMA = 1
+SHOWN = 100  # characters of a wrong name or value in an error
 
 
 class Part(BaseModel):
@@ -239,6 +240,13 @@ class Record(Part):
     evidence: Evidence | None = Field(description="for the page; null where the run is not applicable")
     provenance: Provenance = Field(description="code, packages, machine and data")
 
+    @field_validator("config")
+    @classmethod
+    def _finite(cls, config: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what is no finite number there too: 1e999 is JSON."""
+        json.dumps(config, allow_nan=False)
+        return config
+
     def to_json(self) -> bytes:
         """The file's bytes: sorted, indented, NaN refused."""
         content = self.model_dump(mode="json", by_alias=True)
@@ -252,18 +260,41 @@ def load(path: Path) -> Record:
         BadInput: no JSON, an unknown schema, a missing or unknown field; one line with the file's name.
     """
     try:
-        content = json.loads(path.read_bytes(), parse_constant=_no_number)
-    except (OSError, ValueError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise BadInput(f"record {path}: is no JSON of finite numbers ({error}); remove it or restore it") from error
+    return parsed(data, f"record {path}")
+
+
+def parsed(data: bytes | str, name: str) -> Record:
+    """A record out of a file's bytes or their text, as strictly as `load`.
+
+    Args:
+        data: the JSON.
+        name: where it comes from, for the error.
+
+    Raises:
+        BadInput: as for `load`.
+    """
+    try:
+        return Record.model_validate_json(data)
+    except ValidationError as error:
+        raise BadInput(f"{name}: {_explained(data, error)}") from error
+
+
+def _explained(data: bytes | str, error: ValidationError) -> str:
+    """Why a record is refused; read again for it, which only refused ones cost."""
+    try:
+        content = json.loads(data, parse_constant=_no_number)
+    except (ValueError, RecursionError) as fault:
+        return f"is no JSON of finite numbers ({fault}); remove it or restore it"
     found = content.get("schema") if isinstance(content, dict) else None
     if type(found) is not int or found != SCHEMA:
-        raise BadInput(f"record {path}: schema {found!r} is unknown, this version reads {SCHEMA}; update postern")
-    try:
-        return Record.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(repr(part).strip("'") for part in first["loc"])  # repr: a hostile name must not break the line
-        raise BadInput(f"record {path}: field {where}: {first['msg'].lower()}; remove it or restore it") from error
+        shown = repr(found)[:SHOWN]
+        return f"schema {shown} is unknown, this version reads {SCHEMA}; update postern"
+    first = error.errors()[0]
+    where = ".".join(repr(part).strip("'")[:SHOWN] for part in first["loc"])  # repr: hostile names stay in the line
+    return f"field {where}: {' '.join(first['msg'].lower().split())}; remove it or restore it"
 
 
 def _no_number(name: str) -> NoReturn:

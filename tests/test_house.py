@@ -38,8 +38,8 @@ PUBLIC = {
 ORCHESTRATION = {
     f"benchmark.{name}"
     for name in (
-        "attempts", "charts", "cli", "detection", "exchange", "inventory", "labels", "leaderboard", "methods", "progress", "provenance", "record", "report", "run", "site", "stages",
-        "sweep", "tables", "tracker", "wandb_tracker",
+        "admission", "alike", "archive", "attempts", "charts", "cli", "columnar", "detection", "exchange", "grids", "inventory", "labels", "leaderboard", "merits", "methods", "progress", "provenance", "record", "report", "run", "selecting", "site", "stages",
+        "sweep", "tables", "tracker", "typeset", "wandb_tracker",
     )
 }  # fmt: skip
 

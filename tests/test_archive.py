@@ -1,0 +1,213 @@
+"""A folder of records and the Parquet file made of it hold the same, each as strictly as one record alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT, python
+from synthetic import synthetic, template, write
+
+from benchmark import columnar
+from benchmark.archive import Archive, compact
+from benchmark.errors import BadInput
+from benchmark.leaderboard import cells, read
+from benchmark.record import Evidence, Record, load
+
+COMMITTED = ROOT / "leaderboard" / "records"
+PICTURES = json.loads(template())["evidence"]
+
+
+def grid() -> list[Record]:
+    """Two attacks x three defenses x two seeds; what they show tells them apart, and one shows nothing."""
+    records = [
+        synthetic(attack, defense, seed, evidence={**PICTURES, "clean_inputs": f"{attack} {defense} {seed}"})
+        for attack in ("Blended", "BadNets")
+        for defense in ("Strip", "Abl", "FineTuning")
+        for seed in (1, 0)
+    ]
+    return [records[0].model_copy(update={"evidence": None}), *records[1:]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(iter(grid()), tmp_path / "records")
+    return tmp_path / "records"
+
+
+@pytest.fixture
+def table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same in a file of three row groups."""
+    monkeypatch.setattr(columnar, "ROWS", 5)
+    file = folder.parent / "records.parquet"
+    assert compact(folder, file) == 12
+    return file
+
+
+def light(record: Record) -> Record:
+    return record.model_copy(update={"evidence": None})
+
+
+def test_both_sources_hold_what_the_files_say(folder: Path, table: Path) -> None:
+    wanted = sorted(map(load, folder.rglob("*.json")), key=lambda record: record.key)
+    for archive in (Archive(folder), Archive(table)):
+        assert [record.to_json() for record in archive.records] == [light(record).to_json() for record in wanted]
+        assert archive.records == list(map(light, wanted))
+        shown = {record.key: record.evidence for record in wanted if record.evidence}
+        assert archive.evidence(record.key for record in wanted) == shown and len(shown) == 11
+        for key, evidence in shown.items():
+            assert archive.evidence([key]) == {key: evidence}
+    assert read(table) == read(folder)
+
+
+@pytest.mark.parametrize("path", sorted(COMMITTED.rglob("*.json")), ids=lambda path: path.stem[:12])
+def test_a_committed_record_comes_back_byte_by_byte(path: Path, packed: Archive) -> None:
+    (record,) = [record for record in packed.records if record.key == path.stem]
+    whole = load(path)
+    assert record.to_json() == light(whole).to_json()
+    assert record.model_fields_set == whole.model_fields_set, "what an older record lacks is not made up"
+    assert packed.evidence([path.stem]).get(path.stem) == whole.evidence
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    file = tmp_path_factory.mktemp("packed") / "committed.parquet"
+    compact(COMMITTED, file)
+    return Archive(file)
+
+
+def test_equal_parts_are_kept_once(table: Path) -> None:
+    first, second, *_ = Archive(table).records
+    assert first.scores and second.scores
+    assert first.scores.clean is second.scores.clean and first.provenance is second.provenance
+    assert first.config["recipe"] is second.config["recipe"]
+
+
+def test_the_runs_of_a_cell_lie_together(folder: Path, table: Path) -> None:
+    """Attack by attack, defense by defense, seeds ascending: as the leaderboard asks for them."""
+    keys = [record.key for cell in cells(read(folder)) for record in cell.records]
+    assert pq.read_table(table)["key"].to_pylist() == keys
+
+
+def test_the_same_records_give_the_same_bytes(folder: Path, table: Path) -> None:
+    compact(folder, other := folder.parent / "other.parquet")
+    assert other.read_bytes() == table.read_bytes()
+    assert not list(folder.parent.glob("*.tmp"))
+
+
+def test_nothing_is_written_over(folder: Path, table: Path) -> None:
+    before = table.read_bytes()
+    for name in ("records.parquet", "records.json", "none/records.parquet"):
+        with pytest.raises(BadInput, match=r"must be a new \.parquet file in a folder that exists"):
+            compact(folder, folder.parent / name)
+    with pytest.raises(BadInput, match="exists; give the name of a new file"):
+        columnar.write(iter(()), table)
+    assert table.read_bytes() == before and not list(folder.parent.glob("*.tmp"))
+
+
+# ---- what is refused
+
+Change = Callable[[dict[str, Any]], object]
+BAD: Mapping[str, tuple[Change, str]] = {
+    "schema": (lambda c: c.update(schema=2), "schema 2 is unknown"),
+    "unknown field": (lambda c: c.update(mood=1), "field mood: extra inputs"),
+    "missing field": (lambda c: c.pop("seed"), "field seed: field required"),
+    "too many hits": (lambda c: c["scores"]["clean"]["ca"].update(hits=1001), "1001 hits of 1000 rows"),
+    "no number": (lambda c: c["costs"]["clean"].update(seconds=float("nan")), "holds NaN"),
+    "no number where anything goes": (lambda c: c["config"]["recipe"].update(crop=float("inf")), "holds Infinity"),
+    "another key": (lambda c: c.update(key="0" * 64), "key"),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize("kind", ["folder", "table"])
+def test_both_sources_refuse_the_same(tmp_path: Path, kind: str, change: Change, reason: str) -> None:
+    content = json.loads(synthetic().to_json())
+    key, shown = content["key"], content.pop("evidence")
+    content["evidence"] = None
+    change(content)
+    if kind == "folder":
+        (tmp_path / f"{key}.json").write_text(json.dumps(content))
+        assert reason in refused(tmp_path)
+    else:
+        assert reason in refused(planted(tmp_path, [(key, json.dumps(content), json.dumps(shown))]))
+
+
+def test_a_number_too_large_to_be_one_is_refused(tmp_path: Path) -> None:
+    text = synthetic().to_json().decode()
+    assert '"crop": 0.0' in text
+    (tmp_path / f"{synthetic().key}.json").write_text(text.replace('"crop": 0.0', '"crop": 1e999'))
+    assert "field config: value error, out of range float" in refused(tmp_path)
+
+
+def test_a_table_is_no_back_door(tmp_path: Path) -> None:
+    record = synthetic()
+    whole, alone = record.to_json().decode(), light(record).to_json().decode()
+    assert "holds another key, or evidence" in refused(planted(tmp_path, [(record.key, whole, None)]))
+    assert "twice" in refused(planted(tmp_path, [(record.key, alone, None)] * 2))
+    assert "no JSON" in refused(planted(tmp_path, [(record.key, None, None)]))
+    assert "another key" in refused(planted(tmp_path, [(None, alone, None)]))
+    archive = Archive(planted(tmp_path, [(record.key, alone, '{"roc": NaN}')]))
+    assert archive.records == [light(record)]
+    with pytest.raises(BadInput, match=r"evidence of .*: field required|evidence of .*: input should"):
+        archive.evidence([record.key])
+    pq.write_table(pa.table({"key": ["a"], "record": [1], "evidence": ["b"]}), tmp_path / "wrong.parquet")
+    assert "its columns are not texts called key, record, evidence" in refused(tmp_path / "wrong.parquet")
+
+
+def test_a_damaged_table_is_one_line(table: Path) -> None:
+    data = table.read_bytes()
+    for damaged in (b"", data[:100], data[:-9], data[:9] + bytes(200) + data[209:], b"PAR1" + bytes(999) + b"PAR1"):
+        table.write_bytes(damaged)
+        assert f"{table}: " in refused(table)
+
+
+def test_a_file_in_two_folders_is_refused(folder: Path) -> None:
+    path = next(folder.rglob("*.json"))
+    (folder / "again").mkdir()
+    (folder / "again" / path.name).write_bytes(path.read_bytes())
+    assert "too; remove one" in refused(folder)
+
+
+@pytest.mark.parametrize("kind", ["folder", "table"])
+def test_an_unknown_key_is_refused(request: pytest.FixtureRequest, kind: str) -> None:
+    with pytest.raises(BadInput, match=r"holds no record 0+; give the key of one"):
+        Archive(request.getfixturevalue(kind)).evidence(["0" * 64])
+
+
+def test_what_is_no_source_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    for path in (tmp_path / "none", tmp_path / "none.parquet", tmp_path / "a.json"):
+        assert "give one that exists" in refused(path)
+
+
+def planted(folder: Path, rows: list[tuple[str | None, str | None, str | None]]) -> Path:
+    """A well-formed Parquet file that holds these texts."""
+    file = folder / "planted.parquet"
+    columns = dict(zip(columnar.COLUMNS.names, map(list, zip(*rows, strict=True)), strict=True))
+    pq.write_table(pa.table(columns, columnar.COLUMNS), file)
+    return file
+
+
+def refused(source: Path) -> str:
+    """The one line that a source is refused with."""
+    with pytest.raises(BadInput) as error:
+        _ = Archive(source).records
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_evidence_is_whole(folder: Path) -> None:
+    (evidence,) = Archive(folder).evidence([grid()[3].key]).values()
+    assert isinstance(evidence, Evidence) and evidence == grid()[3].evidence
+
+
+def test_the_leaderboard_reads_a_table(table: Path, folder: Path) -> None:
+    told = [python("scripts/leaderboard.py", "--records", str(source), "--json") for source in (table, folder)]
+    assert told[0].returncode == 0, told[0].stderr
+    assert told[0].stdout == told[1].stdout and len(json.loads(told[0].stdout)) == 6
