@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
 from benchmark.cli import guarded
-from benchmark.errors import BadInput
-from benchmark.leaderboard import Cell, cells, read
+from benchmark.leaderboard import Cell
+from benchmark.selecting import COMMITTED, add_source, every, folder
 from benchmark.standings import standings
 from benchmark.store import replace
 from benchmark.tables import TABLE_WIDTH, board, markdown, row, terminal
 
-COMMITTED = Path("leaderboard/records")
 PAGE = Path("leaderboard/README.md")
 INTRODUCTION = """# Leaderboard
 
@@ -35,12 +33,7 @@ docs/design.md tells why.
 def main() -> None:
     """Read, group, print; without --store and --records the committed page is written too."""
     arguments = parsed()
-    folder = arguments.records or (arguments.store / "records" if arguments.store else COMMITTED)
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: is no folder of records; give --store or --records, or run scripts/run.py first")
-    found = cells(read(folder))
-    if not found:
-        raise BadInput(f"{folder}: holds no record; run scripts/run.py first")
+    found = every(arguments)
     ranks = standings(found)
     if arguments.json:
         print(json.dumps([described(cell) for cell in found]))
@@ -48,18 +41,14 @@ def main() -> None:
         console = Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
         for table in terminal(found):
             console.print(table)
-    if folder == COMMITTED:
+    if folder(arguments) == COMMITTED:
         replace(PAGE, (INTRODUCTION + markdown(found, ranks)).encode())
 
 
 def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    environment = os.environ.get("POSTERN_STORE")
-    parser.add_argument(
-        "--store", type=Path, default=environment and Path(environment), help="a store; reads its records"
-    )
-    parser.add_argument("--records", type=Path, help="a folder of records (default: leaderboard/records)")
+    add_source(parser)
     parser.add_argument("--json", action="store_true", help="one JSON list of cells instead of tables")
     return parser.parse_args()
 

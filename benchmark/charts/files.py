@@ -49,15 +49,25 @@ def _renamed(made: str) -> str:
     return NAMED.sub(lambda found: f"p{mine}-{names[found[0]]}", made)
 
 
+def drawable(path: Path) -> str:
+    """The suffix of a file that `write` can make.
+
+    Raises:
+        BadInput: another one.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise BadInput(f"{path}: is no picture that can be drawn; end its name with one of {', '.join(SUFFIXES)}")
+    return suffix
+
+
 def write(chart: ChartType, path: Path) -> None:
     """Leave a chart as SVG, PNG or PDF, as the suffix says.
 
     Raises:
         BadInput: another suffix.
     """
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise BadInput(f"{path}: is no picture that can be drawn; end its name with one of {', '.join(SUFFIXES)}")
+    suffix = drawable(path)
     if suffix == ".svg":
         replace(path, svg(chart).encode())
     elif suffix == ".pdf":

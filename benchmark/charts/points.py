@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from benchmark.leaderboard import Cell
 
 Row = dict[str, str | float | bool | None]
 
+DIGITS = re.compile(r"([0-9]+)")
 SHORT: Mapping[str, str] = {"attack failed": "failed", "not applicable": "n/a"}  # statuses too long for a square
 REFERENCES = ("no attack", "no defense")  # cells without something to remove, or without something that removes
 WITHOUT_GAIN = ("attack failed", "not applicable")  # their removed share means nothing
@@ -52,8 +54,12 @@ def defenses(cells: Sequence[Cell]) -> list[str]:
 
 
 def attacks(cells: Sequence[Cell]) -> list[str]:
-    """Labels of the attacks in alphabetical order."""
-    return sorted({cell.label["attack"] for cell in cells})
+    """Labels of the attacks in alphabetical order, numbers by their size."""
+    return sorted({cell.label["attack"] for cell in cells}, key=_natural)
+
+
+def _natural(label: str) -> list[str | int]:
+    return [int(part) if part.isdecimal() else part for part in DIGITS.split(label)]
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:

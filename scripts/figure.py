@@ -1,0 +1,77 @@
+"""A chart of one board of the leaderboard: python scripts/figure.py KIND OUT.pdf|png|svg [--attack N ...] ..."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from altair.typing import ChartType
+
+from benchmark.charts.cost_and_effect import cost_and_effect
+from benchmark.charts.detection_curves import detection_curves, rocs
+from benchmark.charts.files import described, drawable, write
+from benchmark.charts.heat_map import heat_map
+from benchmark.charts.success_over_rate import success_over_rate
+from benchmark.charts.trade_off import trade_off
+from benchmark.cli import guarded
+from benchmark.errors import BadInput
+from benchmark.leaderboard import Cell
+from benchmark.selecting import add_slice, add_source, selected
+from benchmark.tables import board
+
+KINDS = {
+    "heat_map": "removed share, attacks by defenses",
+    "trade_off": "clean accuracy against attack success",
+    "cost_and_effect": "removed share against seconds, or with --price accuracy against clean accuracy",
+    "detection_curves": "true over false positive rates, with --log a logarithmic axis",
+    "success_over_rate": "attack success over the poison rate",
+}
+
+
+def main() -> None:
+    """Read, choose, draw; says what the figure shows."""
+    arguments = parsed()
+    drawable(arguments.out)
+    found = selected(arguments)
+    boards = sorted({board(cell) for cell in found})
+    if len({cell.board for cell in found}) > 1:
+        raise BadInput(
+            f"{len(boards)} boards are never drawn as one: {'; '.join(boards)}; "
+            "choose by --dataset, --architecture, --recipe and --environment"
+        )
+    chart = drawn(found, arguments)
+    if chart is None:
+        raise BadInput(f"{arguments.kind}: nothing to draw in {len(found)} cells ({KINDS[arguments.kind]})")
+    write(chart, arguments.out)
+    print(f"{arguments.out}: {described(chart)}")
+
+
+def drawn(found: list[Cell], arguments: argparse.Namespace) -> ChartType | None:
+    """The chart that was asked for."""
+    if arguments.kind == "heat_map":
+        return heat_map(found)
+    if arguments.kind == "trade_off":
+        return trade_off(found)
+    if arguments.kind == "cost_and_effect":
+        return cost_and_effect(found, arguments.price)
+    if arguments.kind == "detection_curves":
+        return detection_curves(rocs(found), arguments.log)
+    return success_over_rate(found)
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    kinds = "; ".join(f"{name}: {told}" for name, told in KINDS.items())
+    parser = argparse.ArgumentParser(description=__doc__, epilog=kinds)
+    parser.add_argument("kind", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a file that ends in .pdf, .png or .svg")
+    add_source(parser)
+    add_slice(parser)
+    parser.add_argument("--price", choices=("seconds", "accuracy"), default="seconds", help="of cost_and_effect")
+    parser.add_argument("--log", action="store_true", help="of detection_curves")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,43 @@
+"""A slice of the leaderboard as a table for a paper: python scripts/table.py [--dataset N ...] [--latex] ..."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from benchmark.cli import guarded
+from benchmark.grids import grids
+from benchmark.merits import SCORES
+from benchmark.selecting import add_slice, add_source, selected
+from benchmark.typeset import comma_separated, latex, markdown
+
+
+def main() -> None:
+    """Read, choose, print."""
+    arguments = parsed()
+    found = selected(arguments)
+    tables = grids(found, arguments.score, arguments.rows, arguments.columns)
+    if arguments.format == "csv":
+        sys.stdout.write(comma_separated(found, arguments.score))
+    else:
+        sys.stdout.write({"latex": latex, "markdown": markdown}[arguments.format](tables))
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_source(parser)
+    add_slice(parser)
+    scores = ", ".join(SCORES)
+    parser.add_argument("--score", nargs="+", default=["removed"], metavar="NAME", help=f"one or more of {scores}")
+    parser.add_argument("--rows", default="attack", help="attack (default) or defense")
+    parser.add_argument("--columns", default="defense", help="defense (default), attack, or score")
+    formats = parser.add_mutually_exclusive_group()
+    for name, told in (("latex", "LaTeX with booktabs"), ("markdown", "Markdown (default)"), ("csv", "one row a cell")):
+        formats.add_argument(f"--{name}", dest="format", action="store_const", const=name, help=told)
+    parser.set_defaults(format="markdown")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

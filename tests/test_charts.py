@@ -1,0 +1,260 @@
+"""Charts on planted cells whose points are known; as files they hold no script and ask nobody for anything."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+from altair.typing import ChartType
+from conftest import ROOT, python
+from synthetic import synthetic, write
+
+from benchmark.charts.cost_and_effect import cost_and_effect
+from benchmark.charts.detection_curves import detection_curves, rocs
+from benchmark.charts.files import described, svg
+from benchmark.charts.files import write as write_chart
+from benchmark.charts.heat_map import heat_map
+from benchmark.charts.points import attacks, pareto
+from benchmark.charts.success_over_rate import success_over_rate
+from benchmark.charts.trade_off import trade_off
+from benchmark.errors import BadInput
+from benchmark.leaderboard import Cell, cells
+from benchmark.record import Record
+
+HOSTILE = '<script>alert("x")</script>&'
+
+
+def three(attack: str, defense: str, asr: float, ca: float = 0.94, seeds: int = 3, **changes: Any) -> list[Record]:
+    rates = {"defended": {"asr": asr, "ca": ca}}
+    return [
+        synthetic(attack, defense, seed, rates, **{"config__attack__rate": 0.05, **changes}) for seed in range(seeds)
+    ]
+
+
+def board() -> list[Cell]:
+    """Two attacks, defenses of every standing; the first two are ranked."""
+    records = three("Alpha", "Good", 0.1) + three("Alpha", "Better", 0.05, 0.93) + three("Beta", "Good", 0.4)
+    records += three("Beta", "Better", 0.3, 0.92) + three("Alpha", "Collapsed", 0, 0.3)
+    records += three("Alpha", "Degraded", 0, 0.88) + three("Beta", "Young", 0.2, seeds=2)
+    records += three("Beta", "Oracle", 0.2, config__defense__oracle_target=1)
+    weak = {"backdoored": {"asr": 0.3}, "defended": {"asr": 0.1}}
+    records += [synthetic("Weak", "Good", seed, weak, config__attack__rate=0.05) for seed in range(3)]
+    return cells(records)
+
+
+@pytest.fixture(scope="module")
+def found() -> list[Cell]:
+    return board()
+
+
+def texts(picture: str) -> list[str]:
+    return ["".join(node.itertext()) for node in ET.fromstring(picture).iter() if node.tag.endswith("text")]
+
+
+def values(chart: ChartType) -> list[list[dict[str, Any]]]:
+    """All rows in a chart, by data set."""
+    return list(chart.to_dict()["datasets"].values())
+
+
+# ---- what is drawn
+
+
+@pytest.mark.parametrize(
+    ("points", "front"),
+    [
+        ([], []),
+        ([(0.5, 0.5)], [0]),
+        ([(0.1, 0.9), (0.2, 0.8)], [0]),  # better in both
+        ([(0.2, 0.9), (0.1, 0.8), (0.3, 0.95), (0.3, 0.9)], [1, 0, 2]),
+        ([(0.1, 0.9), (0.1, 0.8)], [0]),  # equal in one, better in the other
+        ([(0.1, 0.9), (0.2, 0.9)], [0]),
+        ([(0.1, 0.9), (0.1, 0.9), (0.05, 0.9)], [2]),
+        ([(0.1, 0.9), (0.1, 0.9)], [0, 1]),  # equals do not beat each other
+    ],
+)
+def test_the_front_is_what_no_other_beats(points: list[tuple[float, float]], front: list[int]) -> None:
+    assert pareto(points) == front
+
+
+def test_the_front_agrees_with_its_definition_on_a_grid() -> None:
+    points = [((7 * at) % 11 / 10, (5 * at) % 13 / 10) for at in range(60)]
+
+    def beaten(x: float, y: float) -> bool:
+        return any(a <= x and b >= y and (a, b) != (x, y) for a, b in points)
+
+    assert sorted(pareto(points)) == [at for at, point in enumerate(points) if not beaten(*point)]
+
+
+def test_attacks_are_in_order_of_their_numbers() -> None:
+    found = cells([synthetic("A", config__attack__rate=rate) for rate in (0.1, 0.02)])
+    assert attacks(found) == ["A 2 %", "A 10 %"]
+
+
+def test_boards_are_never_pooled() -> None:
+    records = three("Alpha", "Good", 0.1) + three("Alpha", "Good", 0.1, config__recipe__epochs=99)
+    with pytest.raises(ValueError, match="2 boards"):
+        heat_map(cells(records))
+
+
+def test_nothing_to_draw_is_none() -> None:
+    undefended = cells(
+        [synthetic(defense="NoDefense", methods__defense={"name": "NoDefense", "family": "none", "needs": []})]
+    )
+    assert undefended[0].status == "no defense"
+    for chart in (heat_map, trade_off, cost_and_effect, success_over_rate):
+        assert chart([]) is None and chart(undefended) is None
+    assert detection_curves({}) is None and detection_curves({"empty": []}) is None
+
+
+def test_the_heat_map_has_every_number_and_names_what_is_not_ranked(found: list[Cell]) -> None:
+    chart = heat_map(found)
+    assert chart is not None
+    shown = texts(svg(chart))
+    assert {"90", "95", "60", "70"} <= set(shown)  # removed by Good and Better from Alpha and Beta
+    assert {"collapsed", "degraded", "preliminary", "oracle", "failed"} <= set(shown)
+    assert described(chart) == (
+        "Removed share of 3 attacks by 6 defenses: from 60.0 % (Good on Beta 5 %) to 95.0 % (Better on Alpha 5 %) "
+        "in 4 ranked cells; not ranked: 1 attack failed, 1 collapsed, 1 degraded, 1 oracle, 1 preliminary."
+    )
+
+
+def test_the_trade_off_numbers_its_front(found: list[Cell]) -> None:
+    """Good on Alpha is as accurate as Good on Beta and safer; Better on Alpha is safer still."""
+    chart = trade_off(found)
+    assert chart is not None
+    shown = "".join(texts(svg(chart)))
+    assert "1: Better on Alpha 5 %" in shown and "2: Good on Alpha 5 %" in shown
+    assert described(chart).endswith(
+        "No ranked one beats Better on Alpha 5 % (accuracy 93.0 %, attack success 5.0 %); "
+        "Good on Alpha 5 % (accuracy 94.0 %, attack success 10.0 %)."
+    )
+    assert "On the lower edge: 1 less accurate." in shown  # the collapsed one
+
+
+def test_cost_and_effect_shows_standings_and_prices() -> None:
+    slow = {"costs__defended": {"seconds": 20.0, "cpu_seconds": 20.0, "peak_memory": 1}}
+    fast = {"costs__defended": {"seconds": 2.0, "cpu_seconds": 2.0, "peak_memory": 1}}
+    records = three("Alpha", "Fast", 0.5, **fast) + three("Alpha", "Slow", 0.1, **slow)
+    chart = cost_and_effect(cells(records))
+    assert chart is not None and described(chart) == "2 cells. Mean share removed: Fast 50.0 %, Slow 90.0 %."
+    (named,) = [rows for rows in values(chart) if "name" in rows[0]]
+    assert {row["name"]: (row["x"], row["y"]) for row in named} == {
+        "Fast": (pytest.approx(2), pytest.approx(0.5)),
+        "Slow": (pytest.approx(20), pytest.approx(0.9)),
+    }
+    by_accuracy = cost_and_effect(cells(records), "accuracy")
+    assert by_accuracy is not None and {row["x"] for rows in values(by_accuracy) for row in rows} == {0}
+
+
+def test_detection_shows_every_seed_and_what_is_found_at_few_alarms() -> None:
+    curve = [(0.0, 0.0), (0.0, 0.4), (0.04, 0.6), (0.5, 0.9), (1.0, 1.0)]
+    records = three("Alpha", "Finds", 0.1, evidence__roc={"rows": curve})
+    named = rocs(cells(records))
+    assert list(named) == [f"Finds, seed {seed}" for seed in range(3)]
+    for log in (False, True):
+        chart = detection_curves(named, log)
+        assert chart is not None and "Finds 60.0 %" in described(chart)
+    (drawn,) = [rows for rows in values(chart) if "curve" in rows[0]]
+    assert [(row["x"], row["y"]) for row in drawn[:3]] == [(0.001, 0.4), (0.04, 0.6), (0.5, 0.9)]
+    assert texts(svg(chart)).count("Finds") == 1  # one name for its three lines
+
+
+def test_success_over_rate_has_a_dot_for_every_seed() -> None:
+    records = []
+    for rate, backdoored in ((0.01, 0.6), (0.1, 1.0)):
+        for seed in range(3):
+            asr = {"backdoored": {"asr": backdoored}, "defended": {"asr": backdoored / 2 + seed / 100}}
+            records.append(synthetic("Alpha", "Half", seed, asr, config__attack__rate=rate))
+    chart = success_over_rate(cells([*records, *three("OneRate", "Half", 0.3)]))
+    assert chart is not None
+    (rows,) = values(chart)
+    dots = [(row["rate"], row["asr"]) for row in rows if row["defense"] == "Half"]
+    assert sorted(dots) == [(0.01, 0.3), (0.01, 0.31), (0.01, 0.32), (0.1, 0.5), (0.1, 0.51), (0.1, 0.52)]
+    assert {row["attack"] for row in rows} == {"Alpha"}
+    assert described(chart).endswith("Without a defense: Alpha 60.0 % at 1 %, 100.0 % at 10 %.")
+
+
+# ---- as files
+
+
+def test_a_picture_asks_nobody_and_runs_nothing(found: list[Cell]) -> None:
+    hostile = cells(three(HOSTILE, "Good", 0.1) + three("Alpha", HOSTILE, 0.2))
+    for chart in (heat_map(found), heat_map(hostile), trade_off(hostile)):
+        assert chart is not None
+        picture = svg(chart)
+        tags = {node.tag.rpartition("}")[2] for node in ET.fromstring(picture).iter()}
+        assert tags <= {
+            "svg",
+            "g",
+            "path",
+            "text",
+            "tspan",
+            "line",
+            "rect",
+            "defs",
+            "linearGradient",
+            "stop",
+            "clipPath",
+        }
+        addresses = set(re.findall(r"https?:[^\"' <]+", picture))
+        assert addresses <= {"http://www.w3.org/2000/svg"} and "href" not in picture and "<style" not in picture
+        assert not re.search(r"\s(style|class|on\w+)=", picture.partition(">")[2].replace('font-style="italic"', ""))
+
+
+def test_a_picture_has_words_and_names_of_its_own(found: list[Cell]) -> None:
+    chart = heat_map(found)
+    assert chart is not None
+    root = ET.fromstring(svg(chart))
+    assert root.get("role") == "img" and root.get("aria-label") == described(chart)
+    assert svg(chart) == svg(chart), "the same whenever it is drawn"
+    named = set(re.findall(r'\bid="([^"]+)"', svg(chart)))
+    assert named and named == set(re.findall(r"url\(#([^)]+)\)", svg(chart)))
+    other = heat_map(found[:3])
+    assert other is not None and not named & set(re.findall(r'\bid="([^"]+)"', svg(other)))
+    assert 'fill="currentColor"' in svg(chart, ink="currentColor") and "#767676" not in svg(chart, ink="currentColor")
+
+
+@pytest.mark.parametrize(("suffix", "begins"), [(".svg", b"<svg"), (".PNG", b"\x89PNG"), (".pdf", b"%PDF")])
+def test_the_suffix_says_what_is_written(found: list[Cell], tmp_path: Path, suffix: str, begins: bytes) -> None:
+    chart = cost_and_effect(found)
+    assert chart is not None
+    write_chart(chart, tmp_path / f"chart{suffix}")
+    assert (tmp_path / f"chart{suffix}").read_bytes().startswith(begins)
+
+
+def test_another_suffix_is_bad_input(found: list[Cell], tmp_path: Path) -> None:
+    chart = cost_and_effect(found)
+    assert chart is not None
+    with pytest.raises(BadInput, match=r"one of \.svg, \.png, \.pdf"):
+        write_chart(chart, tmp_path / "chart.gif")
+
+
+def test_the_script_draws_a_slice_and_says_what_it_shows(tmp_path: Path) -> None:
+    write(iter(three("Alpha", "Good", 0.1) + three("Beta", "Good", 0.4)), tmp_path / "records")
+    out = tmp_path / "figure.svg"
+    done = python("scripts/figure.py", "heat_map", str(out), f"--records={tmp_path}/records", "--attack", "beta")
+    assert done.returncode == 0, done.stderr
+    assert "Removed share of 1 attacks by 1 defenses: from 60.0 %" in done.stdout and out.read_text().startswith("<svg")
+
+
+def test_the_script_names_a_mistake_in_one_line(tmp_path: Path) -> None:
+    write(iter(three("Alpha", "Good", 0.1) + three("Alpha", "Good", 0.1, config__recipe__epochs=9)), tmp_path)
+    done = python("scripts/figure.py", "trade_off", str(tmp_path / "a.svg"), f"--records={tmp_path}")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "2 boards are never drawn as one" in done.stderr
+
+
+# ---- what it costs those who draw nothing
+
+
+def test_only_charts_import_altair() -> None:
+    """Seconds that tables, runs and the page's other parts do not pay."""
+    sources = [path for folder in ("benchmark", "baselines", "hydra_plugins") for path in (ROOT / folder).rglob("*.py")]
+    users = {
+        path.relative_to(ROOT) for path in sources if re.search(r"^(import|from) (altair|vl_)", path.read_text(), re.M)
+    }
+    assert users and all(path.parts[:2] == ("benchmark", "charts") for path in users)
+    code = "import sys, benchmark.leaderboard, benchmark.typeset, benchmark.selecting; print('altair' in sys.modules)"
+    assert python("-c", code).stdout.strip() == "False"
