@@ -89,7 +89,7 @@ def chosen(shelf: Store, name: str) -> Record:
     Raises:
         BadInput: there is none, or it cannot be read.
     """
-    return load(by_key(shelf, name) if re.fullmatch("[0-9a-f]{64}", name) else Path(name))
+    return load(Path(name) if Path(name).is_file() else by_key(shelf, name))
 
 
 def by_key(shelf: Store, key: str) -> Path:

@@ -102,6 +102,12 @@ def test_an_agenda_counts_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "120 s" not in lines[1] and lines[2].endswith("2 min") and lines[4].endswith("40 min")
 
 
+def test_what_no_record_is_like_is_unknown_and_not_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = list(agenda(survey(Store(tmp_path), monkeypatch, [])))
+    assert lines[2].endswith("2  unknown (2 like nothing recorded)")
+    assert lines[-1] == "left     unknown: no record is like the 9 stages to make"
+
+
 def test_a_sweep_is_read_as_it_was_announced(tmp_path: Path) -> None:
     announce(tmp_path / "sweep", RUNS)
     assert announced(tmp_path / "sweep") == RUNS

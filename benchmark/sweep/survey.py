@@ -94,7 +94,8 @@ def agenda(survey: Survey) -> Iterator[str]:
         wanted = [key for key, (which, _) in survey.stages.items() if which == stage]
         new = [key for key in wanted if f"{key}.safetensors" not in stored]
         guesses = [survey.expected(key) for key in new]
-        cost = span(sum(guess for guess in guesses if guess is not None))
+        known = [guess for guess in guesses if guess is not None]
+        cost = span(sum(known)) if known or not guesses else "unknown"
         unlike = f" ({guesses.count(None)} like nothing recorded)" if None in guesses else ""
         if wanted:
             yield f"{stage:<12}{len(wanted):>8}{len(wanted) - len(new):>8}{len(new):>9}  {cost}{unlike}"

@@ -41,11 +41,13 @@ class Tally:
         busy = self.runs["running"]
         soon = f", about {span(self.left / busy)} with the {busy} that run now" if busy and self.left else ""
         unlike = f", and {self.unknown} stages that no record is like" if self.unknown else ""
+        known = f"{span(self.left)} by recorded costs{soon}{unlike}"
+        nothing = f"unknown: no record is like the {self.unknown} stages to make"
         return [
             f"runs     {_counts(self.runs)}",
             f"victims  {_counts(self.victims)}",
             f"spent    {span(self.spent)}",
-            f"left     {span(self.left)} by recorded costs{soon}{unlike}",
+            f"left     {nothing if self.unknown and not self.left else known}",
         ]
 
 
