@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from filters import on_digits
 from planted import PlantedVictim, lab
 from torch import Tensor
 
@@ -134,3 +137,46 @@ def test_bad_options_are_named(value: float) -> None:
         SpectralSignatures(value)
     with pytest.raises(BadInput, match=f"share={value}"):
         RandomFilter(value)
+
+
+@pytest.mark.slow
+def test_a_patch_at_two_percent_is_removed(store: Path) -> None:
+    """BadNets, 24 poisons of 1,201 rows, as many assumed, n = 3.
+
+    Seeds 0, 1, 2: AUROC 0.992, 0.990, 0.999, within the target class 1.000 each; all 24 poisons among 360 flags, and 360
+    flags on clean rows; ASR 99.7, 94.2, 88.7 to 0 %, CA 99.6, 99.3, 99.6 to 97.1, 99.3, 99.3 %. At the default 5 %, half
+    of every class goes and 4 to 9 of 60 poisons stay: ASR 58.3, 14.6, 46.2 %.
+    """
+    options = ("attack=badnets", "attack.rate=0.02", "defense=spectral_signatures", "defense.assumed_rate=0.02")
+    record, rows = on_digits(store, *options)
+    assert record.scores is not None and rows.recall is not None and rows.control_flags is not None
+    assert (rows.within_target.auroc or 0) > 0.95 and rows.recall.hits >= 22
+    assert rows.control_flags.hits == 360, "every class pays 1.5 times the assumed poisons"
+    assert record.scores.backdoored.asr.rate > 0.85 and record.scores.defended.asr.rate < 0.1
+    assert record.scores.defended.ca.rate > 0.95
+
+
+@pytest.mark.slow
+def test_a_patch_at_ten_percent_is_missed(store: Path) -> None:
+    """BadNets, 1,201 rows, n = 3: poisons are 51 % of their class, which loses half and keeps the backdoor.
+
+    Seeds 0, 1, 2: AUROC within the target class 0.463, 0.512, 0.421; 44, 56, 45 of 120 poisons flagged; ASR 100 to 100,
+    99.2, 99.2 %.
+    """
+    record, rows = on_digits(store, "attack=badnets", "attack.rate=0.1", "defense=spectral_signatures")
+    assert record.scores is not None and rows.recall is not None
+    assert rows.within_target.auroc is not None and rows.within_target.auroc < 0.6 and rows.recall.hits <= 72
+    assert record.scores.defended.asr.rate > 0.9
+
+
+@pytest.mark.slow
+def test_random_filtering_leaves_a_patch_at_five_percent(store: Path) -> None:
+    """BadNets, 1,201 rows, n = 3: half of the rows go, and half of the poisons are enough.
+
+    Seeds 0, 1, 2: AUROC 0.458, 0.503, 0.493; 26, 31, 26 of 60 poisons flagged; ASR 97.7, 99.0, 100 to 96.2, 97.0,
+    90.7 %. There is no attack that it is known to beat: it is the null that filters are measured against.
+    """
+    record, rows = on_digits(store, "attack=badnets", "defense=random_filter")
+    assert record.scores is not None and rows.recall is not None
+    assert rows.separation.auroc is not None and 0.35 < rows.separation.auroc < 0.65
+    assert 15 <= rows.recall.hits <= 45 and record.scores.defended.asr.rate > 0.8

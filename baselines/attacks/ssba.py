@@ -1,4 +1,4 @@
-"""SSBA (Li, Li, Wu, Li, He, Lyu, 2021): a network hides one code in each image: every image has its own trigger."""
+"""SSBA (Li, Li, Wu, Li, He, Lyu, 2021): a network hides one code in each image, in each by a change of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class SSBA(Attack):
 
     Departs from it: an encoder and a decoder of a few convolutions in place of the paper's larger networks, trained for
     hundreds of steps on the run's own training rows; a few bits in place of 100; the change of a pixel is bounded, and
-    its mean square is the only image loss, without a perceptual one; poisoned rows replace their originals.
+    its mean square is the only image loss, without a perceptual one; poisoned rows replace their originals. So small an
+    encoder changes all images partly alike: most of its change is one pattern that they share.
 
     Args:
         rate: share of the training rows that are encoded.
