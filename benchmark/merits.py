@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from types import MappingProxyType
 
+from benchmark.charts.points import rounded
 from benchmark.leaderboard import Cell
 
 NO_NUMBER = "–"  # was run, and has no such score
@@ -33,7 +34,7 @@ class Score:
     def text(self, cell: Cell) -> str:
         """The number as printed."""
         value = self.of(cell)
-        return NO_NUMBER if value is None else f"{self.factor * value:.{self.decimals}f}"
+        return NO_NUMBER if value is None else rounded(self.factor * value, self.decimals)
 
 
 def _victims_score(victim: str, score: str) -> Callable[[Cell], float | None]:

@@ -6,9 +6,11 @@ import difflib
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from benchmark.archive import Archive
 from benchmark.errors import BadInput
 from benchmark.leaderboard import Cell, cells, read
 
@@ -35,7 +37,7 @@ def folder(arguments: Namespace) -> Path:
     """Where the records are: `--records`, else those of `--store`, else the committed ones.
 
     Raises:
-        BadInput: that is no folder.
+        BadInput: nothing is there.
     """
     found: Path = arguments.records or (arguments.store / "records" if arguments.store else COMMITTED)
     if not found.exists():
@@ -86,6 +88,15 @@ def chosen(found: Sequence[Cell], wanted: Mapping[str, Sequence[str]]) -> list[C
         told = " ".join(f"--{facet} {' '.join(names)}" for facet, names in wanted.items() if names)
         raise BadInput(f"{told}: no record is all of that; leave one of them out")
     return left
+
+
+def with_evidence(found: Sequence[Cell], arguments: Namespace) -> list[Cell]:
+    """The cells again, their records with curves and pictures."""
+    held = Archive(folder(arguments)).evidence(record.key for cell in found for record in cell.records)
+    return [
+        replace(cell, records=[r.model_copy(update={"evidence": held.get(r.key)}) for r in cell.records])
+        for cell in found
+    ]
 
 
 def _text(cell: Cell, facet: str) -> str:

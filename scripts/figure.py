@@ -9,7 +9,7 @@ from pathlib import Path
 from altair.typing import ChartType
 
 from benchmark.charts.cost_and_effect import cost_and_effect
-from benchmark.charts.detection_curves import detection_curves, rocs
+from benchmark.charts.detection_curves import MOST, detection_curves, detectors, rocs
 from benchmark.charts.files import described, drawable, write
 from benchmark.charts.heat_map import heat_map
 from benchmark.charts.success_over_rate import success_over_rate
@@ -17,7 +17,7 @@ from benchmark.charts.trade_off import trade_off
 from benchmark.cli import guarded
 from benchmark.errors import BadInput
 from benchmark.leaderboard import Cell
-from benchmark.selecting import add_slice, add_source, selected
+from benchmark.selecting import add_slice, add_source, selected, with_evidence
 from benchmark.tables import board
 
 KINDS = {
@@ -56,7 +56,13 @@ def drawn(found: list[Cell], arguments: argparse.Namespace) -> ChartType | None:
     if arguments.kind == "cost_and_effect":
         return cost_and_effect(found, arguments.price)
     if arguments.kind == "detection_curves":
-        return detection_curves(rocs(found), arguments.log)
+        curves = rocs(with_evidence(found, arguments))
+        if len(detectors(curves)) > MOST:
+            raise BadInput(
+                f"detection_curves: {len(detectors(curves))} lines of different detectors or attacks cannot be told "
+                f"apart, {MOST} can; choose by --attack and --defense"
+            )
+        return detection_curves(curves, arguments.log)
     return success_over_rate(found)
 
 

@@ -237,7 +237,15 @@ def test_the_script_draws_a_slice_and_says_what_it_shows(tmp_path: Path) -> None
     out = tmp_path / "figure.svg"
     done = python("scripts/figure.py", "heat_map", str(out), f"--records={tmp_path}/records", "--attack", "beta")
     assert done.returncode == 0, done.stderr
-    assert "Removed share of 1 attacks by 1 defenses: from 60.0 %" in done.stdout and out.read_text().startswith("<svg")
+    assert "Removed share of 1 attack by 1 defense: from 60.0 %" in done.stdout and out.read_text().startswith("<svg")
+
+
+def test_the_script_finds_the_curves(tmp_path: Path) -> None:
+    write(
+        iter(three("Alpha", "Finds", 0.1, evidence__roc={"inputs separation": [(0, 0), (0.02, 0.7), (1, 1)]})), tmp_path
+    )
+    done = python("scripts/figure.py", "detection_curves", str(tmp_path / "a.svg"), f"--records={tmp_path}", "--log")
+    assert "3 curves of 1 detector. Found at 5 % false positives, mean over their curves: Finds 70.0 %" in done.stdout
 
 
 def test_the_script_names_a_mistake_in_one_line(tmp_path: Path) -> None:

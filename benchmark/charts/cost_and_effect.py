@@ -11,11 +11,12 @@ import altair as alt
 from altair.typing import ChartType
 
 from benchmark.charts.look import INK, SIDE, data, families, finished, points
-from benchmark.charts.points import WITHOUT_GAIN, Placed, Row, defenses, one_board, percent, placed, unranked
+from benchmark.charts.points import WITHOUT_GAIN, Placed, Row, counted, defenses, one_board, percent, placed, unranked
 from benchmark.leaderboard import Cell
 from benchmark.standings import standings
 
 LEAST = 0.01  # seconds; what costs less is drawn there on the logarithmic axis
+MARGIN = 0.04  # of the removed share, lest marks lie on the frame
 HEIGHT = SIDE * 3 // 4
 LETTER, LINE = 6, 12  # pixels that a letter is wide and a line of labels high
 PLACES = ((9, 1, "left"), (-9, 1, "right"), (0, -13, "center"), (0, 15, "center"), (9, -9, "left"), (9, 11, "left"))
@@ -41,7 +42,7 @@ def cost_and_effect(cells: Sequence[Cell], price: Price = "seconds") -> ChartTyp
     scale = alt.Scale(type="log" if in_time else "linear", domain=[low, high], nice=False)
     decades = [10.0**at for at in range(math.ceil(math.log10(low)), math.ceil(math.log10(high)))] if in_time else None
     ticks = alt.Axis(format="~g", values=decades) if decades else alt.Axis(format="~g" if in_time else "~%")
-    removed = alt.Scale(domain=[min(0.0, *(point.y for point in found)), 1])
+    removed = alt.Scale(domain=[min(0.0, *(point.y for point in found)) - MARGIN, 1 + MARGIN], nice=False)
     axes = (
         alt.X("x:Q", title=title, scale=scale, axis=ticks),
         alt.Y("y:Q", title="share of the attack removed", axis=alt.Axis(format="~%"), scale=removed),
@@ -62,7 +63,8 @@ def cost_and_effect(cells: Sequence[Cell], price: Price = "seconds") -> ChartTyp
             "Large: mean over the attacks that all of its family and access are ranked on.",
             "Small: each attack; grey: not ranked.",
         ],
-        f"{len(found)} cells{unranked(shown)}. Mean share removed: {', '.join(told) or 'no defense is ranked'}.",
+        f"{counted(len(found), 'cell')}{unranked(shown)}. "
+        f"Mean share removed: {', '.join(told) or 'no defense is ranked'}.",
     )
 
 

@@ -10,12 +10,13 @@ from statistics import fmean
 import altair as alt
 from altair.typing import ChartType
 
-from benchmark.charts.look import INK, SIDE, data, finished, lines
-from benchmark.charts.points import Row, percent
+from benchmark.charts.look import COLOURS, DASHES, INK, SIDE, data, finished, lines
+from benchmark.charts.points import Row, counted, percent
 from benchmark.leaderboard import Cell
 
 HEIGHT = SIDE * 5 // 6
 LEAST = 1e-3  # false positive rate at which a logarithmic axis begins
+MOST = len(COLOURS) * len(DASHES)  # detectors whose lines can be told apart
 SEED = re.compile(r", seed -?\d+$")
 LOOKED_AT = ("rows", "inputs separation")  # names of the evidence's curves over all rows, or all inputs
 
@@ -37,6 +38,11 @@ def rocs(cells: Sequence[Cell]) -> dict[str, Roc]:
     return found
 
 
+def detectors(found: Mapping[str, Roc]) -> list[str]:
+    """Names of the curves without their seeds, each once."""
+    return list(dict.fromkeys(SEED.sub("", name) for name, roc in found.items() if roc))
+
+
 def detection_curves(found: Mapping[str, Roc], log: bool = False) -> ChartType | None:
     """True over false positive rates, a line each; names that differ in `, seed N` alone share a colour.
 
@@ -47,7 +53,7 @@ def detection_curves(found: Mapping[str, Roc], log: bool = False) -> ChartType |
     drawn = {name: roc for name, roc in found.items() if roc}
     if not drawn:
         return None
-    labels = list(dict.fromkeys(SEED.sub("", name) for name in drawn))
+    labels = detectors(drawn)
     rows: list[Row] = [
         {"detector": SEED.sub("", name), "curve": name, "x": x, "y": y}
         for name, roc in drawn.items()
@@ -71,8 +77,8 @@ def detection_curves(found: Mapping[str, Roc], log: bool = False) -> ChartType |
         made.properties(width=HEIGHT, height=HEIGHT),
         "What detectors find, over their false alarms",
         ["A line for each seed. Dotted: chance."],
-        f"{len(drawn)} curves of {len(labels)} detectors. Found at 5 % false positives, mean over their curves: "
-        f"{', '.join(told)}.",
+        f"{counted(len(drawn), 'curve')} of {counted(len(labels), 'detector')}. "
+        f"Found at 5 % false positives, mean over their curves: {', '.join(told)}.",
     )
 
 

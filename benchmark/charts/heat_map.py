@@ -8,7 +8,18 @@ import altair as alt
 from altair.typing import ChartType
 
 from benchmark.charts.look import INK, data, finished
-from benchmark.charts.points import SHORT, WITHOUT_GAIN, Row, attacks, defenses, one_board, percent, unranked
+from benchmark.charts.points import (
+    SHORT,
+    WITHOUT_GAIN,
+    Row,
+    attacks,
+    counted,
+    defenses,
+    one_board,
+    percent,
+    rounded,
+    unranked,
+)
 from benchmark.leaderboard import Cell
 
 WIDE, HIGH = 50, 30  # pixels of a square: the longest status in small type, and two lines
@@ -70,7 +81,7 @@ def _row(cell: Cell) -> Row:
         "defense": cell.label["defense"],
         "family": cell.family,
         "removed": removed,
-        "number": "" if removed is None else f"{100 * removed:.0f}",
+        "number": "" if removed is None else rounded(100 * removed, 0),
         "ranked": cell.status == "ranked" and removed is not None,
         "short": SHORT.get(cell.status, cell.status),
     }
@@ -78,9 +89,9 @@ def _row(cell: Cell) -> Row:
 
 def _words(cells: Sequence[Cell]) -> str:
     ranked = [(cell.removed, cell) for cell in cells if cell.status == "ranked" and cell.removed is not None]
-    size = f"Removed share of {len(attacks(cells))} attacks by {len(defenses(cells))} defenses"
+    size = f"Removed share of {counted(len(attacks(cells)), 'attack')} by {counted(len(defenses(cells)), 'defense')}"
     if not ranked:
         return f"{size}: no cell is ranked{unranked(cells)}."
     least, most = (pick(ranked, key=lambda pair: pair[0]) for pick in (min, max))
     told = [f"{percent(share)} ({c.label['defense']} on {c.label['attack']})" for share, c in (least, most)]
-    return f"{size}: from {told[0]} to {told[1]} in {len(ranked)} ranked cells{unranked(cells)}."
+    return f"{size}: from {told[0]} to {told[1]} in {counted(len(ranked), 'ranked cell')}{unranked(cells)}."

@@ -9,7 +9,7 @@ import altair as alt
 from altair.typing import ChartType
 
 from benchmark.charts.look import data, finished, lines
-from benchmark.charts.points import Row, attacks, defenses, one_board, percent, unranked
+from benchmark.charts.points import Row, counted, defenses, one_board, percent, unranked
 from benchmark.leaderboard import Cell
 
 SMALL = 210  # pixels of one of the charts
@@ -43,8 +43,8 @@ def success_over_rate(cells: Sequence[Cell]) -> ChartType | None:
         facets,
         "Attack success over the share of poisoned rows",
         ["A dot for each seed, lines through the means. Attacks that failed are shown too."],
-        f"Attack success of {len(series)} attacks at {len(attacks(shown)) / len(series):.3g} rates on average, with "
-        f"{len(labels) - 1} defenses{unranked(shown)}. Without a defense: "
+        f"Attack success of {counted(len(series), 'attack')} over the poison rate, with "
+        f"{counted(len(labels) - 1, 'defense')}{unranked(shown)}. Without a defense: "
         f"{'; '.join(_undefended(*pair) for pair in series.items())}.",
     )
 

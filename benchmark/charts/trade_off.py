@@ -8,10 +8,11 @@ import altair as alt
 from altair.typing import ChartType
 
 from benchmark.charts.look import INK, SIDE, data, finished, points
-from benchmark.charts.points import Placed, Row, one_board, pareto, percent, placed, unranked
+from benchmark.charts.points import Placed, Row, counted, one_board, pareto, percent, placed, unranked
 from benchmark.leaderboard import Cell
 
 CROSS = "M-1,-1L1,1M-1,1L1,-1"
+FAR = 0.1  # accuracy below the least ranked one that is worth a place of its own
 LISTED = 8  # lines below the heading that name the points of the front
 
 Front = dict[tuple[float, float], list[str]]
@@ -29,7 +30,7 @@ def trade_off(cells: Sequence[Cell]) -> ChartType | None:
         return None
     attacked = {c.label["attack"]: (c.mean("backdoored", "asr"), c.mean("backdoored", "ca"), c) for c in shown}
     start, front = placed(attacked.values()), _front(found)
-    floor = _floor([*start, *(point for point in found if point.cell.status == "ranked")] or found)
+    floor = _floor([*start, *found])
     below = sum(point.y < floor for point in found)
     accuracy = alt.Scale(domain=[floor, 1], clamp=True, nice=False)
     axes = (
@@ -49,14 +50,16 @@ def trade_off(cells: Sequence[Cell]) -> ChartType | None:
         alt.layer(*layers).properties(width=SIDE, height=SIDE * 3 // 4),
         "Clean accuracy against attack success: a point for each attack and defense",
         _subtitle(front, below),
-        f"{len(found)} defended victims by clean accuracy and attack success{unranked(shown)}. "
+        f"{counted(len(found), 'defended victim')} by clean accuracy and attack success{unranked(shown)}. "
         f"No ranked one beats {'; '.join(_told(*each) for each in front.items()) or 'any: none is ranked'}.",
     )
 
 
 def _floor(found: Sequence[Placed]) -> float:
-    """Where the axis of accuracies begins: somewhat below the least, in steps of 5 points."""
-    return max(0.0, (min(point.y for point in found) - 0.02) // 0.05 * 0.05)
+    """Where the axis of accuracies begins, in steps of 5 points: below the least, but for those that lost too much."""
+    least = min((point.y for point in found if point.cell.status in ("ranked", "preliminary")), default=1.0)
+    near = [point.y for point in found if point.y >= least - FAR]
+    return max(0.0, (min(near or [0.0]) - 0.01) // 0.05 * 0.05)
 
 
 def _front(found: Sequence[Placed]) -> Front:
