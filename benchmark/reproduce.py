@@ -40,7 +40,8 @@ def overrides(record: Record, **changes: object) -> list[str]:
 
     The recipe is named only where it is not the data set's customary one.
     """
-    config = {**record.config, **changes}
+    config: dict[str, Any] = {**record.config, **changes}
+    config |= {group: {} for group in NAMED if not isinstance(config.get(group), Mapping)}  # a stranger's record
     dataset = chosen("dataset", config["dataset"])
     usual = _composed(f"dataset={dataset}" if dataset in constructors("dataset") else "")
     found: list[str] = []
@@ -49,7 +50,7 @@ def overrides(record: Record, **changes: object) -> list[str]:
         found += _told(group, json.dumps(config[group], sort_keys=True), customary)
     plain = ("device", "threads")
     found += [f"{name}={_text(config[name])}" for name in plain if name in config and config[name] != usual[name]]
-    seed = config["seed"]
+    seed = changes.get("seed", record.seed)
     seeds = seed if isinstance(seed, Sequence) else [seed]
     return [*found, "seed=" + ",".join(_text(value) for value in seeds)]
 
@@ -57,12 +58,13 @@ def overrides(record: Record, **changes: object) -> list[str]:
 def chosen(group: str, config: Mapping[str, Any]) -> str:
     """The name of the yaml in conf/<group> that a section of a configuration comes from; elsewhere the class's name.
 
-    Of several with one constructor it is the one with the fewest differences.
+    Of several with one constructor it is the one of the section's own `name`, or that with the fewest differences.
     """
     wanted = constructor(config)
     alike = [name for name, target in constructors(group).items() if target == wanted]
     if alike:
-        return min(alike, key=lambda name: len(_differences(group, config, _section(group, name))))
+        fits = {name: len(_differences(group, config, _section(group, name))) for name in alike}
+        return min(alike, key=lambda name: (config.get("name") != name, fits[name]))
     parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", wanted.rpartition(".")[2])
     return "_".join(part.lower() for part in parts) or "unknown"
 

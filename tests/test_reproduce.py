@@ -110,3 +110,8 @@ def test_a_hostile_name_stays_one_word_of_the_shell(tmp_path: Path) -> None:
     record = of()
     defense = {"_target_": "x.Y; touch gone", "path": f"$(touch {tmp_path}/gone); 'x"}
     assert len(shlex.split(reproduce.command(record, defense=defense))) == 8
+
+
+def test_a_strangers_record_without_sections_still_has_a_line() -> None:
+    record = of().model_copy(update={"config": {"attack": 3, "defense": None, "recipe": {"_target_": 5}}, "seed": 4})
+    assert reproduce.overrides(record)[-2:] == ["defense=unknown", "seed=4"]

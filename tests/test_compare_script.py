@@ -1,0 +1,100 @@
+"""scripts/compare.py as a person types it, on planted records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import python
+from synthetic import synthetic, write
+
+from benchmark.charts.differences import differences
+from benchmark.charts.files import SUFFIXES, described
+from benchmark.charts.files import write as draw
+from benchmark.comparison import compare
+from benchmark.errors import BadInput
+from benchmark.leaderboard import cells
+from benchmark.record import Record
+
+ATTACKS = ("BadNets", "Blended", "Sig", "Ssba", "TaCT", "FTrojan")
+HOSTILE = "<script>alert(1)</script>|&_%"
+
+
+def records() -> list[Record]:
+    """FinePruning removes 10 to 15 points more of six attacks, and was never run against a seventh."""
+    found = []
+    for at, attack in enumerate((*ATTACKS, "Narcissus")):
+        for seed in range(3):
+            for defense, removed in (("FineTuning", 0.4 + 0.01 * seed), ("FinePruning", 0.5 + 0.01 * (at + seed))):
+                if (attack, defense) != ("Narcissus", "FinePruning"):
+                    found.append(synthetic(attack, defense, seed, {"defended": {"asr": 1 - removed}}))
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("records")
+    write(iter(records()), place)
+    return place
+
+
+def test_a_verdict_a_table_what_is_missing_and_a_figure(folder: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "compared.svg"
+    done = python(
+        "scripts/compare.py", "fine_tuning", "FinePruning", "--records", str(folder), "--figure", str(picture)
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("FinePruning removes 12.5 points more of the attack than FineTuning [")
+    assert "over 6 attacks x 3 seeds" in done.stdout and "Wilcoxon p = 0.031." in done.stdout
+    command = done.stdout.splitlines()[-1].split()
+    assert command[:2] == ["python", "scripts/run.py"] and command[-2:] == ["seed=0,1,2", "-m"]
+    assert {"attack=narcissus", "defense=fine_pruning"} <= set(command)
+    text = picture.read_text()
+    assert text.startswith("<svg") and "aria-label=" in text and "FinePruning removes 12.5 points" in text
+
+
+def test_a_form_is_all_that_is_printed(folder: Path) -> None:
+    done = python(
+        "scripts/compare.py", "fine_tuning", "fine_pruning", "--records", str(folder), "--csv", "--dataset", "digits"
+    )
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and len(lines) == 7 and lines[0].startswith("board,attack,defense,reference,counts")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("fine_tuning", "beatrix"), "beatrix: no record has this defense; there are FinePruning, FineTuning"),
+        (("fine_tuning", "fine_pruning", "--figure", "x.gif"), "x.gif: is no picture that can be drawn"),
+    ],
+)
+def test_a_mistake_is_one_line_and_code_2(folder: Path, arguments: tuple[str, ...], words: str) -> None:
+    done = python("scripts/compare.py", "--records", str(folder), *arguments)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and words in done.stderr
+
+
+def test_the_figure_in_every_format_with_its_words(tmp_path: Path) -> None:
+    """Several comparisons, several boards, one without an interval, and names that would be markup."""
+    found = [*records(), synthetic("BadNets", "RandomPruning", 0)]
+    found += [synthetic("BadNets", HOSTILE, s, {"defended": {"asr": 0.3}}) for s in range(3)]
+    found += [
+        synthetic(attack, name, s, {"defended": {"asr": 0.3}}, config__recipe__epochs=99)
+        for attack in ATTACKS
+        for name in ("FineTuning", "FinePruning")
+        for s in range(3)
+    ]
+    made = compare(cells(found), ("FineTuning", "FinePruning", "RandomPruning", HOSTILE))
+    chart = differences(made)
+    assert "over 12 attacks on 2 boards x 3 seeds" in described(chart)
+    for suffix in SUFFIXES:
+        draw(chart, tmp_path / f"figure{suffix}")
+        assert (tmp_path / f"figure{suffix}").stat().st_size > 1000
+    text = (tmp_path / "figure.svg").read_text()
+    assert "<script" not in text and "epochs=99" in text
+
+
+def test_nothing_to_draw_is_told() -> None:
+    made = compare(cells([synthetic("BadNets", name, 0) for name in ("One", "Two")]), ("One", "Two"))
+    with pytest.raises(BadInput, match="nothing to draw"):
+        differences(made)
