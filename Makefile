@@ -11,7 +11,7 @@ GPU_BATCHES = 128 512 1024
 GPU_BENCH = --architecture preactresnet18
 GPU_RUNS = dataset=cifar10 architecture=preactresnet18 seed=0,1,2
 
-.PHONY: setup demo test slow slurm-test check pictures gpu-bench lock clean
+.PHONY: setup demo page test slow slurm-test check pictures gpu-bench lock clean
 
 setup: .venv/ready
 
@@ -36,7 +36,15 @@ demo: setup
 	@echo "  $(RUN) scripts/run.py attack=blended attack.rate=0.02 defense=strip,fine_pruning seed=0,1,2 -m"
 	@echo "  $(RUN) scripts/run.py dataset=cifar10 architecture=preactresnet18 defense=fine_pruning   # wants a GPU"
 
+# The leaderboard as static pages, from the committed records: leaderboard/site/index.html opens from the disk.
+page: setup
+	$(RUN) scripts/page.py
+
+# Browser tests want Debian's Chromium; where it cannot be installed, they say why they are skipped.
 test: setup
+	@if [ $$(id -u) = 0 ] && ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } >/dev/null 2>&1 || true; fi
 	$(RUN) -m pytest -m "not slow"
 
 slow: setup

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -44,7 +45,7 @@ class Cell:
     records: Sequence[Record]
     label: Mapping[str, str]
 
-    @property
+    @cached_property
     def board(self) -> tuple[str, ...]:
         """What is never pooled: data set, architecture, recipe, transfer, and the environment's identity."""
         return (*(self.label[part] for part in ("dataset", "architecture", "recipe", "transfer", "environment")),)
@@ -71,16 +72,23 @@ class Cell:
 
     def mean(self, victim: str, score: str) -> float | None:
         """Mean over seeds, or None where no seed has an answer."""
-        rates = self.rates(victim, score)
-        return fmean(rates) if rates else None
+        if (victim, score) not in self._means:
+            rates = self.rates(victim, score)
+            self._means[victim, score] = fmean(rates) if rates else None
+        return self._means[victim, score]
 
-    @property
+    @cached_property
+    def _means(self) -> dict[tuple[str, str], float | None]:
+        """What was asked before: pages and charts ask again and again."""
+        return {}
+
+    @cached_property
     def gain(self) -> float | None:
         """What the attack won: mean ASR of the backdoored victim less that of the sham."""
         backdoored, sham = self.mean("backdoored", "asr"), self.mean("sham", "asr")
         return None if backdoored is None or sham is None else backdoored - sham
 
-    @property
+    @cached_property
     def removed(self) -> float | None:
         """Share of the attack's gain that the defense took away, 1 - residual; None where there was no gain."""
         defended, control = self.mean("defended", "asr"), self.mean("control", "asr")
@@ -93,13 +101,13 @@ class Cell:
         first, second = self.mean(before, "ca"), self.mean(after, "ca")
         return None if first is None or second is None else first - second
 
-    @property
+    @cached_property
     def seconds(self) -> float | None:
         """Mean wall seconds of the defense on the backdoored victim."""
         costs = [record.costs["defended"].seconds for record in self.records if "defended" in record.costs]
         return fmean(costs) if costs else None
 
-    @property
+    @cached_property
     def status(self) -> str:
         """`ranked`, or why not: the first that holds."""
         checks: list[tuple[str, Callable[[], bool]]] = [

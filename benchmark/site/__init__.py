@@ -1,0 +1,1 @@
+"""The leaderboard as static pages: no server, no network, and whatever records say is shown as text."""

@@ -1,0 +1,75 @@
+"""Small drawings for thousands of pages: lines as SVG path data, and what may be shown as a picture at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
+WIDTH, HEIGHT = 160, 80  # units of a histogram or a curve; a ROC is a square of 100
+BIG = 1e300  # larger numbers would overflow in a difference
+
+
+class Histogram(NamedTuple):
+    """Two histograms over the same bins, each as high as its largest bin allows."""
+
+    negatives: str
+    positives: str
+    low: float
+    high: float
+
+
+class Line(NamedTuple):
+    """A curve with its range."""
+
+    path: str
+    first: float
+    last: float
+    low: float
+    high: float
+    count: int
+
+
+def picture(uri: str | None) -> str | None:
+    """A data URI if it is nothing but a PNG, else None."""
+    return uri if uri is not None and PICTURE.fullmatch(uri) else None
+
+
+def roc(points: Sequence[tuple[float, float]]) -> str:
+    """Path data of a ROC in a square of 100, false positives to the right; empty without points."""
+    inside = [(100 * _within(x), 100 - 100 * _within(y)) for x, y in points]
+    return "M" + "L".join([f"{x:.4g} {y:.4g}" for x, y in inside]) if inside else ""
+
+
+def histogram(bins: Mapping[str, Sequence[float]]) -> Histogram | None:
+    """Path data of a record's histogram; None where it has no bins."""
+    edges = bins.get("edges", [])
+    if len(edges) < 2:
+        return None
+    return Histogram(_steps(bins.get("negatives", [])), _steps(bins.get("positives", [])), edges[0], edges[-1])
+
+
+def line(values: Sequence[float]) -> Line | None:
+    """A curve over its index; None where there are not two values."""
+    if len(values) < 2:
+        return None
+    values = [max(-BIG, min(BIG, value)) for value in values]
+    low, high = min(values), max(values)
+    across, up = WIDTH / (len(values) - 1), (HEIGHT / (high - low)) if high > low else 0.0
+    path = "M" + "L".join([f"{at * across:.4g} {HEIGHT - (value - low) * up:.4g}" for at, value in enumerate(values)])
+    return Line(path, values[0], values[-1], low, high, len(values))
+
+
+def _steps(counts: Sequence[float]) -> str:
+    """A closed outline of bars side by side."""
+    most = max(counts, default=0)
+    if most <= 0:
+        return ""
+    wide = WIDTH / len(counts)
+    bars = [f"{HEIGHT - HEIGHT * max(0, count) / most:.4g}h{wide:.4g}" for count in counts]
+    return f"M0 {HEIGHT}V" + "V".join(bars) + f"V{HEIGHT}Z"
+
+
+def _within(share: float) -> float:
+    return min(1.0, max(0.0, share))
