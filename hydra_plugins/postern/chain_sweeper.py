@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from benchmark.attempts import last
 from benchmark.cli import SweepFailed
@@ -29,6 +28,7 @@ from benchmark.sweep.announcement import announce, planned_runs, title
 from benchmark.sweep.chains import Chain, Point, attack_chains, clean_chains, missing, packed, waves
 from benchmark.sweep.survey import Survey, agenda
 from benchmark.sweep.work import log_of
+from hydra_plugins.postern.composer import Composer
 
 OPTIONS: dict[str, Any] = {
     "_target_": "hydra_plugins.postern.chain_sweeper.ChainSweeper",
@@ -72,7 +72,8 @@ class ChainSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra once, before `sweep`."""
         self.loader = hydra_context.config_loader
-        self.compose = _Composer(partial(self.loader.load_sweep_config, config))
+        self.parser = OverridesParser.create(config_loader=self.loader)
+        self.compose = Composer(partial(self.loader.load_sweep_config, config), self.parser)
         self.folder = Path(config.hydra.sweep.dir).resolve()
         self.retry = bool(config.retry)
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
@@ -162,24 +163,5 @@ class ChainSweeper(Sweeper):
     def _expanded(self, grid: Mapping[str, str], arguments: Sequence[str]) -> list[list[str]]:
         named = {argument.lstrip("+").split("=")[0] for argument in arguments}
         given = [f"{name}={values}" for name, values in grid.items() if name not in named]
-        parser = OverridesParser.create(config_loader=self.loader)
-        batches = BasicSweeper.split_arguments(parser.parse_overrides([*given, *arguments]), None)
+        batches = BasicSweeper.split_arguments(self.parser.parse_overrides([*given, *arguments]), None)
         return [list(point) for batch in batches for point in batch]
-
-
-class _Composer:
-    """Composes points; those that differ in the seed alone are composed once, since that takes a tenth of a second."""
-
-    def __init__(self, compose: Callable[[list[str]], DictConfig]) -> None:
-        self.compose = compose
-        self.known: dict[tuple[str, ...], DictConfig] = {}
-
-    def __call__(self, overrides: Sequence[str]) -> dict[str, Any]:
-        seeds = [text for text in overrides if text.startswith("seed=") and text[5:].isdecimal()]
-        rest = tuple(text for text in overrides if text not in seeds)
-        if rest not in self.known:
-            self.known[rest] = self.compose(list(rest))
-        config = deepcopy(self.known[rest])
-        if seeds:
-            OmegaConf.update(config, "seed", int(seeds[-1][5:]))
-        return {str(name): value for name, value in config.items() if name != "hydra"}
