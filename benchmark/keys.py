@@ -47,18 +47,20 @@ def hashed(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def plan(config: Config, dataset_digest: str) -> Keys:
+def plan(config: Config, dataset_digest: str, environment: Config | None = None) -> Keys:
     """The keys of a run.
 
     Args:
         config: the resolved tree; only dataset, architecture, recipe, attack, transfer, defense, seed, device and
             threads count. Stores, trackers and launchers do not.
         dataset_digest: sha256 of the decoded rows.
+        environment: of another machine; None for this one's.
 
     Raises:
         BadInput: a `_target_` or a path that is not there.
     """
-    same = {part: json.dumps(value, sort_keys=True) for part, value in identities(config, dataset_digest).items()}
+    found = identities(config, dataset_digest, environment)
+    same = {part: json.dumps(value, sort_keys=True) for part, value in found.items()}
     attack, defense = _section(config, "attack"), same["defense"]
     victim = [same[part] for part in ("environment", "dataset", "architecture", "recipe")]
     clean = hashed("victim", *victim, config["seed"])
@@ -69,25 +71,39 @@ def plan(config: Config, dataset_digest: str) -> Keys:
     return Keys(clean, sham, backdoored, hashed("defense", used[0], defense), hashed("defense", used[1], defense))
 
 
-def identities(config: Config, dataset_digest: str) -> dict[str, object]:
+def identities(config: Config, dataset_digest: str, environment: Config | None = None) -> dict[str, object]:
     """What makes each part of a run the same as another's, by the part's name; `environment` for what all share.
 
     Args:
         config: the resolved tree.
         dataset_digest: sha256 of the decoded rows.
+        environment: of another machine; None for this one's.
     """
-    device = device_kind(str(config["device"]))
-    recipe, rows = _section(config, "recipe"), _section(config, "dataset")
-    environment = {
-        "protocol": PROTOCOL,
-        "torch": version("torch"),
-        "device": device,
-        "threads": config["threads"],
-        "precision": resolved_precision(str(recipe.get("precision", "auto")), device),
-    }
+    rows = _section(config, "dataset")
+    if environment is None:
+        environment = environment_of(config, PROTOCOL, version("torch"), device_kind(str(config["device"])))
     dataset = {"digest": dataset_digest, **{name: rows.get(name) for name in NOT_DECODED}}
     parts = {part: identity(config[part]) for part in ("architecture", "recipe", "attack", "transfer", "defense")}
     return {"environment": environment, "dataset": dataset, **parts}
+
+
+def environment_of(config: Config, protocol: int, torch: str, device: str) -> Config:
+    """What results depend on besides the configuration's own parts.
+
+    Args:
+        config: the resolved tree; its threads and its recipe's precision count.
+        protocol: as `PROTOCOL`.
+        torch: its version.
+        device: kind of device.
+    """
+    precision = resolved_precision(str(_section(config, "recipe").get("precision", "auto")), device)
+    return {
+        "protocol": protocol,
+        "torch": torch,
+        "device": device,
+        "threads": config["threads"],
+        "precision": precision,
+    }
 
 
 def surrogate(clean: str, method: Config, name: str, uses: Mapping[str, object]) -> str:

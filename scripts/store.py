@@ -9,6 +9,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
+from benchmark.archive import compact
 from benchmark.cli import SweepFailed, guarded
 from benchmark.errors import BadInput
 from benchmark.exchange import pack, prunable, remove, unpack
@@ -31,8 +32,9 @@ def main() -> None:
         "verify": verify,
         "export": give,
         "import": take,
+        "compact": shrink,
     }
-    if options.action != "import" and not any((options.store / part).is_dir() for part in PARTS):
+    if options.action not in ("import", "compact") and not any((options.store / part).is_dir() for part in PARTS):
         raise BadInput(f"--store {options.store}: holds no store; give the folder that runs were made in")
     actions[options.action](Store(options.store), options)
 
@@ -61,6 +63,9 @@ def parsed() -> argparse.Namespace:
     given.add_argument("--victims", action="store_true", help="also the artefacts that they need")
     taken = action("import", "check a tar file that export wrote, and publish what it holds")
     taken.add_argument("file", type=Path, help="the tar file")
+    shrunk = action("compact", "write records into a new Parquet file, which is read faster than many small files")
+    shrunk.add_argument("file", type=Path, help="the Parquet file")
+    shrunk.add_argument("--records", type=Path, help="a folder of records (default: the store's)")
     return parser.parse_args()
 
 
@@ -154,6 +159,12 @@ def take(shelf: Store, options: argparse.Namespace) -> None:
         print(f"left as it was, the archive's differs: {shelf.root / name}")
     there = list(outcomes.values()).count("same")
     print(f"{len(outcomes) - there - len(different)} files imported, {there} were there, {len(different)} differ")
+
+
+def shrink(shelf: Store, options: argparse.Namespace) -> None:
+    """Write a Parquet file of records."""
+    count = compact(options.records or shelf.root / "records", options.file)
+    print(f"{count} records, {size(options.file):,} bytes: {options.file}")
 
 
 if __name__ == "__main__":

@@ -211,3 +211,13 @@ def test_the_leaderboard_reads_a_table(table: Path, folder: Path) -> None:
     told = [python("scripts/leaderboard.py", "--records", str(source), "--json") for source in (table, folder)]
     assert told[0].returncode == 0, told[0].stderr
     assert told[0].stdout == told[1].stdout and len(json.loads(told[0].stdout)) == 6
+
+
+def test_the_script_writes_a_table(folder: Path) -> None:
+    file = folder.parent / "made.parquet"
+    ended = python("scripts/store.py", "compact", str(file), "--records", str(folder))
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == f"12 records, {file.stat().st_size:,} bytes: {file}\n"
+    assert read(file) == read(folder)
+    again = python("scripts/store.py", "compact", str(file), "--records", str(folder))
+    assert again.returncode == 2 and "must be a new .parquet file" in again.stderr

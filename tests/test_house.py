@@ -38,8 +38,8 @@ PUBLIC = {
 ORCHESTRATION = {
     f"benchmark.{name}"
     for name in (
-        "admission", "alike", "archive", "attempts", "charts", "cli", "columnar", "detection", "exchange", "grids", "inventory", "labels", "leaderboard", "merits", "methods", "progress", "provenance", "record", "report", "run", "selecting", "site", "stages",
-        "sweep", "tables", "tracker", "typeset", "wandb_tracker",
+        "admission", "alike", "archive", "attempts", "charts", "claims", "cli", "columnar", "detection", "exchange", "grids", "inventory", "labels", "leaderboard", "marks", "merits", "methods", "progress", "provenance", "record", "rerun", "report", "run", "selecting", "site", "stages",
+        "sweep", "tables", "tracker", "vetting", "typeset", "wandb_tracker",
     )
 }  # fmt: skip
 

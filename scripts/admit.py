@@ -1,0 +1,56 @@
+"""Let records from elsewhere into the leaderboard, if they hold: python scripts/admit.py FOLDER [--verify 3]."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from benchmark.admission import Admission, Rules
+from benchmark.cli import guarded
+from benchmark.errors import BadInput
+from benchmark.marks import COMMITTED
+
+
+def main() -> None:
+    """Check, maybe run again, copy and mark; a line for each file.
+
+    Raises:
+        BadInput: something was refused.
+    """
+    options = parsed()
+    draw = secrets.randbits(32) if options.draw is None else options.draw
+    if options.verify:
+        print(f"cells to run again are drawn with --draw {draw}", flush=True)
+    rules = Rules(options.allow, options.preliminary, options.verify, draw, options.overlap)
+    outcome = Admission(options.into, rules, options.store).admit(options.sources)
+    for path, record in outcome.admitted.items():
+        print(f"admitted, {outcome.standing[record.key]}: {path}")
+    for path in outcome.there:
+        print(f"already there: {path}")
+    for number, (path, reason) in enumerate(outcome.refused.items(), start=1):
+        line = f"{path}: refused: {reason}"
+        if number == len(outcome.refused):
+            raise BadInput(line)
+        sys.stderr.write(f"postern: {line}\n")
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sources", nargs="+", type=Path, metavar="FILE", help="records, or folders of them")
+    parser.add_argument("--into", type=Path, default=COMMITTED, help="the folder they enter")
+    parser.add_argument("--verify", type=int, default=0, metavar="N", help="run N cells again, and compare")
+    parser.add_argument("--draw", type=int, help="seed that draws the cells (default: one that nobody can foresee)")
+    parser.add_argument("--overlap", action="store_true", help="let intervals decide in the same environment too")
+    parser.add_argument("--preliminary", action="store_true", help="admit cells of fewer than three seeds")
+    parser.add_argument("--allow", action="append", default=[], metavar="PACKAGE", help="whose methods count as known")
+    environment = os.environ.get("POSTERN_STORE", "store")
+    parser.add_argument("--store", type=Path, default=Path(environment), help="whose data sets --verify uses")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,369 @@
+"""Honest records enter and come out again bit for bit; whatever else is sent is refused in a line, and runs nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import config, python
+
+import benchmark
+from benchmark import keys, rerun
+from benchmark.admission import Admission, Outcome, Rules, standing_of
+from benchmark.errors import BadInput
+from benchmark.marks import MARKS, marks
+from benchmark.record import Record, load
+
+SEEDS = (0, 1, 2)
+Content = dict[str, Any]
+Change = Callable[[Content], object]
+
+
+@pytest.fixture(scope="module")
+def made(warm_store: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Content]:
+    """A cell of three seeds as its maker would send it, from a clean commit."""
+    store = tmp_path_factory.mktemp("maker") / "store"
+    shutil.copytree(warm_store, store)
+    options = ("defense=fine_tuning", "defense.epochs=1")
+    records = [benchmark.run(config(*options, f"seed={seed}", store=store)) for seed in SEEDS]
+    contents: list[Content] = [json.loads(record.to_json()) for record in records]
+    for content in contents:
+        content["provenance"] |= {"commit": "a" * 40, "dirty": False}
+    return contents
+
+
+@pytest.fixture
+def sent(made: list[Content], tmp_path: Path) -> Path:
+    """What the submitter sent."""
+    for content in made:
+        send(tmp_path / "sent", content)
+    return tmp_path / "sent"
+
+
+def send(folder: Path, content: Content, name: str | None = None) -> Path:
+    """A file in the form that the suite writes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name or content['key']}.json"
+    path.write_text(json.dumps(content, sort_keys=True, indent=1) + "\n")
+    return path
+
+
+def copy(content: Content) -> Content:
+    again: Content = json.loads(json.dumps(content))
+    return again
+
+
+def admit(*sources: Path, into: Path, store: Path = Path("none"), **rules: Any) -> Outcome:
+    return Admission(into, Rules(**rules), store).admit(sources)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# ---- what holds
+
+
+def test_honest_records_are_admitted_as_reported(sent: Path, tmp_path: Path) -> None:
+    into = tmp_path / "board" / "records"
+    outcome = admit(sent, into=into)
+    assert not outcome.refused and len(outcome.admitted) == 3
+    assert files(into) == files(sent), "byte for byte"
+    assert set(marks(into).values()) == {"reported"} and set(marks(into)) == {path.stem for path in sent.iterdir()}
+    assert all(standing_of(record, into) == "reported" for record in outcome.admitted.values())
+    again = admit(sent, into=into)
+    assert len(again.there) == 3 and not again.admitted and not again.refused
+
+
+def test_a_cell_that_is_run_again_is_reproduced(sent: Path, tmp_path: Path, store: Path) -> None:
+    """Bit for bit: every count and every detection, in a store that has none of the submitter's files."""
+    into = tmp_path / "board" / "records"
+    outcome = admit(sent, into=into, store=store, verify=1, draw=7)
+    assert not outcome.refused and set(outcome.standing.values()) == {"reproduced"}
+    assert set(marks(into).values()) == {"reproduced"}
+    mine = [load(path) for path in (store / "verifications" / "7" / "records").rglob("*.json")]
+    theirs = {record.key: record for record in outcome.admitted.values()}
+    assert {record.key for record in mine} == theirs.keys()
+    for record in mine:
+        assert record.weights == theirs[record.key].weights and record.scores == theirs[record.key].scores
+    assert all(standing_of(record, into) == "reproduced" for record in mine)
+
+
+def test_a_forged_score_is_caught_by_running_it_again(
+    sent: Path, made: list[Content], tmp_path: Path, store: Path
+) -> None:
+    """It passes every check that looks at the record alone, and takes the rest of what was sent with it."""
+    content = copy(made[1])
+    content["scores"]["defended"]["asr"]["hits"] -= 1
+    send(sent, content)
+    shutil.copytree(sent, store / "records", dirs_exist_ok=True)  # as an import would leave the submitter's records
+    outcome = admit(sent, into=tmp_path / "board" / "records", store=store, verify=1, draw=8)
+    assert not outcome.admitted and len(outcome.refused) == 3 and not (tmp_path / "board").exists()
+    (reason,) = set(outcome.refused.values())
+    hits = content["scores"]["defended"]["asr"]["hits"]
+    assert content["key"] in reason
+    assert f"scores.defended.asr.hits is '{hits}', here it is '{hits + 1}'" in reason and "\n" not in reason
+
+
+def test_another_environment_is_compared_by_intervals(made: list[Content]) -> None:
+    ours = Record.model_validate_json(json.dumps(made[0]))
+    near, far = copy(made[0]), copy(made[0])
+    n = near["scores"]["clean"]["ca"]["n"]
+    near["scores"]["clean"]["ca"]["hits"] = min(n, ours.scores.clean.ca.hits + 5) if ours.scores else 0
+    far["scores"]["clean"]["ca"]["hits"] = n // 3
+    one, other = (Record.model_validate_json(json.dumps(content)) for content in (near, far))
+    assert rerun._apart(one, ours) is None
+    assert "their intervals do not meet" in (rerun._apart(other, ours) or "")
+    assert "scores.clean.ca.hits" in (rerun._unequal(other, ours) or "")
+
+
+def test_another_machine_s_environment_follows_from_the_record(made: list[Content], tmp_path: Path) -> None:
+    """The key of a run on another torch and a graphics card comes out here, without either."""
+    content = copy(made[0])
+    content["provenance"]["versions"]["torch"] = "9.9.9"
+    content["provenance"]["device"] = "NVIDIA H100"
+    content["config"]["device"] = "auto"
+    settings, rows = content["config"], content["provenance"]["dataset"]
+    environment = keys.environment_of(settings, keys.PROTOCOL, "9.9.9", "cuda")
+    assert environment["precision"] == "bf16"
+    content["identity"] = {
+        part: keys.hashed(value) for part, value in keys.identities(settings, rows, environment).items()
+    }
+    content["key"] = keys.plan(settings, rows, environment).run
+    outcome = admit(send(tmp_path / "sent", content), into=tmp_path / "records", preliminary=True)
+    assert not outcome.refused and len(outcome.admitted) == 1
+
+
+def test_the_sample_is_drawn_by_its_seed_alone() -> None:
+    cells: Any = list(range(20))
+    assert rerun.drawn(cells, 3, 5) == rerun.drawn(cells, 3, 5) != rerun.drawn(cells, 3, 6)
+    assert sorted(rerun.drawn(cells[:2], 3, 5)) == [0, 1]
+
+
+# ---- standing
+
+
+def test_what_nobody_admitted_was_made_here(made: list[Content], tmp_path: Path) -> None:
+    record = Record.model_validate_json(json.dumps(made[0]))
+    assert standing_of(record, tmp_path / "records") == "reproduced"
+    dirty = record.model_copy(update={"provenance": record.provenance.model_copy(update={"dirty": True})})
+    assert standing_of(dirty, tmp_path / "records") == "reported"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": "trusted"}', '{"a": ["reported"]}'])
+def test_marks_that_cannot_be_read_are_refused_before_anything_enters(sent: Path, tmp_path: Path, text: str) -> None:
+    (tmp_path / MARKS).write_text(text)
+    with pytest.raises(BadInput, match=f"{MARKS}: .*restore it"):
+        admit(sent, into=tmp_path / "records")
+    assert not (tmp_path / "records").exists()
+
+
+# ---- what does not hold
+
+
+def put(value: object, *names: str) -> Change:
+    def change(content: Content) -> None:
+        place = content
+        for name in names[:-1]:
+            place = place[name]
+        place[names[-1]] = value
+
+    return change
+
+
+def target(value: object, part: str = "defense") -> Change:
+    return put(value, "config", part, "_target_")
+
+
+LIES: Mapping[str, tuple[Change, str]] = {
+    "schema": (put(2, "schema"), "schema 2 is unknown"),
+    "unknown field": (put("<script>alert(1)</script>", "mood"), "field mood: extra inputs"),
+    "key": (put("0" * 64, "key"), "key: does not follow from the configuration"),
+    "option": (put(0.1, "config", "attack", "rate"), "identity.attack: does not follow from its options"),
+    "source": (put("0" * 64, "identity", "defense"), "identity.defense: does not follow"),
+    "part": (put("0" * 64, "identity", "mood"), "identity: has parts that no run has"),
+    "data": (put("0" * 64, "provenance", "dataset"), "identity.dataset: does not follow"),
+    "torch": (put("1.0.0", "provenance", "versions", "torch"), "identity.environment: does not follow"),
+    "device": (put("NVIDIA H100", "provenance", "device"), "identity.environment: does not follow"),
+    "hits": (put(10**6, "scores", "clean", "ca", "hits"), "1000000 hits of"),
+    "test rows": (put({"hits": 1, "n": 1}, "scores", "clean", "ca"), "scores.clean.ca: has n=1, the record's rows say"),
+    "challenge": (put({"hits": 0, "n": 9}, "scores", "defended", "asr"), "scores.defended.asr: has n=9"),
+    "rows": (put(1000, "rows", "test"), "the record's rows say 1000"),
+    "victims": (put({}, "weights"), "weights: are of other victims than the scores"),
+    "status": (
+        put("not applicable", "status"),
+        "status is 'not applicable', which its scores or its reason contradict",
+    ),
+    "protocol": (put(99, "provenance", "protocol"), "protocol 99: this version's is"),
+    "dirty": (put(True, "provenance", "dirty"), "was not made from a clean commit"),
+    "no clone": (put(None, "provenance", "commit"), "was not made from a clean commit"),
+    "commit": (put("main; rm -rf /", "provenance", "commit"), "was not made from a clean commit"),
+    "threads": (put(2, "provenance", "threads"), "provenance.threads is 2, config.threads '1'"),
+    "other threads": (put(2, "config", "threads"), "provenance.threads is 1, config.threads '2'"),
+    "seed": (put(5, "seed"), "seed '5': config.seed is '0'"),
+    "oracle": (put(True, "config", "defense", "oracle_target"), "oracle_target='True' lets the method see"),
+    "name": (put("<img src=x onerror=alert(1)>", "methods", "defense", "name"), "methods.defense.name is '<img"),
+    "picture": (put("javascript:alert(1)", "evidence", "clean_inputs"), "evidence: 'javascript:alert(1)' is no PNG"),
+    "digest": (put("../../etc", "weights", "clean"), "'clean': '../../etc' is no sha256"),
+}
+
+HOSTILE: Mapping[str, tuple[Change, str]] = {
+    "a system's function": (target("os.system"), "_target_='os.system': lies outside benchmark, baselines"),
+    "a process": (target("subprocess.Popen", "attack"), "_target_='subprocess.Popen': lies outside"),
+    "deep inside": (put({"_target_": "os.system", "command": "touch owned"}, "config", "attack", "sources"), "os.system"),
+    "in a list": (put([[{"_target_": "os.system"}]], "config", "attack", "sources"), "_target_='os.system'"),
+    "through a package of ours": (target("benchmark.provenance.subprocess.run"), "no yaml in conf/ names it"),
+    "a function of ours": (target("benchmark.store.replace"), "no yaml in conf/ names it"),
+    "through a method": (target("baselines.attacks.badnets.torch.load", "attack"), "names no class of a module here"),
+    "a method that is not here": (target("baselines.defenses.none.None_"), "names no class of a module here"),
+    "a path": (target("baselines./etc/passwd.X"), "is no dotted name"),
+    "a line": (target("baselines.a\npostern: fine"), "is no dotted name"),
+    "no text": (target(["os.system"]), "is no dotted name"),
+    "no section": (put([], "config", "attack"), "config.attack: names no constructor"),
+    "arguments": (put(["x"], "config", "defense", "_args_"), "'_args_' is no option of a method"),
+    "another option": (put(1, "config", "defense", "a b"), "'a b' is no option of a method"),
+    "the environment": (put("${oc.env:HOME}", "config", "recipe", "name"), "is not resolved"),
+    "in a list, the environment": (put(["${oc.env:HOME}"], "config", "attack", "sources"), "is not resolved"),
+    "a file": (put("/etc/passwd", "config", "attack", "picture_path"), "names a file"),
+    "a device": (put("/dev/zero", "config", "recipe", "path"), "names a file"),
+    "a tracker": (put({"_target_": "os.system"}, "config", "tracker"), "config.'tracker': no such setting"),
+    "no setting": (lambda content: content["config"].pop("recipe"), "config.'recipe': is missing"),
+    "many threads": (put(10**9, "config", "threads"), "threads from 1 to"),
+    "a traversal": (put("../../../../tmp/owned", "key"), "field key: string should match pattern"),
+    "a huge number": (put(10**400, "rows", "train"), "rows.train': an integer over 2^53 is too large a number"),
+    "a large number": (put(1e300, "costs", "clean", "seconds"), "is too large a number"),
+    "no number": (put(float("nan"), "config", "recipe", "crop"), "it holds NaN"),
+    "depth": (put(json.loads("[" * 300 + "]" * 300), "config", "attack", "sources"), "recursion limit"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "reason"), [*LIES.values(), *HOSTILE.values()], ids=[*LIES, *HOSTILE])
+def test_what_does_not_hold_is_refused_in_a_line(
+    made: list[Content], tmp_path: Path, change: Change, reason: str
+) -> None:
+    content, loaded = copy(made[0]), set(sys.modules)
+    change(content)
+    path = send(tmp_path / "sent", content, name=content["key"].replace("/", "_"))
+    outcome = admit(path, into=tmp_path / "records", preliminary=True)
+    assert reason in outcome.refused[path] and "\n" not in outcome.refused[path]
+    assert not outcome.admitted and not (tmp_path / "records").exists() and not (tmp_path / MARKS).exists()
+    assert not [name for name in set(sys.modules) - loaded if name.split(".")[0] in ("baselines", "mine")]
+
+
+TEXTS: Mapping[str, tuple[Callable[[str], str], str]] = {
+    "a field twice": (lambda text: text.replace('"seed": 0,', '"seed": 1,\n "seed": 0,', 1), "as the suite writes"),
+    "another form": (lambda text: text.replace("\n", " "), "as the suite writes"),
+    "too large to be a number": (lambda text: text.replace('"crop": 0.0', '"crop": 1e999'), "out of range float"),
+    "depth": (lambda text: "[" * 10**5, "is no JSON"),
+    "digits": (lambda text: text.replace('"test": 447', '"test": ' + "9" * 9999), ""),
+    "nothing": (lambda text: "", "is no JSON"),
+    "bytes": (lambda text: "\udcff\udcfe", "is no JSON"),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), TEXTS.values(), ids=TEXTS.keys())
+def test_a_text_that_is_no_record_is_refused(
+    made: list[Content], tmp_path: Path, change: Callable[[str], str], reason: str
+) -> None:
+    path = send(tmp_path / "sent", made[0])
+    before = path.read_text()
+    path.write_bytes(change(before).encode(errors="surrogateescape"))
+    assert path.read_text(errors="replace") != before
+    outcome = admit(path, into=tmp_path / "records", preliminary=True)
+    assert reason in outcome.refused[path] and "\n" not in outcome.refused[path]
+
+
+def test_files_that_are_none_are_refused(sent: Path, made: list[Content], tmp_path: Path) -> None:
+    link, pipe, large, renamed = (sent / f"{digit * 64}.json" for digit in "abcd")
+    link.symlink_to(sent / f"{made[0]['key']}.json")
+    os.mkfifo(pipe)
+    large.write_bytes(b" " * (2**22 + 1))
+    send(sent, made[0], name=renamed.stem)
+    gone = tmp_path / "gone.json"
+    outcome = admit(sent, gone, into=tmp_path / "records")
+    assert all("is no plain file" in outcome.refused[path] for path in (link, pipe, large))
+    assert "which is not its name" in outcome.refused[renamed]
+    assert "cannot be read" in outcome.refused[gone]
+    assert len(outcome.admitted) == 3, "the others are none the worse for it"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match="holds no record"):
+        admit(tmp_path / "empty", into=tmp_path / "records")
+
+
+def test_three_seeds_a_cell_with_those_that_are_there(sent: Path, made: list[Content], tmp_path: Path) -> None:
+    into, first = tmp_path / "board" / "records", sent / f"{made[0]['key']}.json"
+    few = admit(first, into=into)
+    assert "its cell has 1 of 3 seeds" in few.refused[first] and not few.admitted
+    assert len(admit(first, into=into, preliminary=True).admitted) == 1
+    rest = admit(sent, into=into)
+    assert len(rest.admitted) == 2 and len(rest.there) == 1
+
+
+def test_a_record_that_contradicts_one_that_is_there_is_refused(
+    sent: Path, made: list[Content], tmp_path: Path
+) -> None:
+    into, content = tmp_path / "board" / "records", copy(made[0])
+    admit(sent, into=into)
+    before = files(into)
+    content["costs"]["clean"]["seconds"] += 1
+    content["provenance"]["commit"] = "b" * 40
+    path = send(tmp_path / "again", content)
+    assert list(admit(path, into=into).there) == [path], "another maker's costs and commit are no contradiction"
+    content["scores"]["defended"]["asr"]["hits"] -= 1
+    outcome = admit(send(tmp_path / "again", content), into=into)
+    assert "scores differs from the record of this key that is there" in outcome.refused[path]
+    assert files(into) == before
+
+
+def test_one_key_in_two_files_is_refused(made: list[Content], tmp_path: Path) -> None:
+    one, two = send(tmp_path / "a", made[0]), send(tmp_path / "b", made[0])
+    outcome = admit(one, two, into=tmp_path / "records", preliminary=True)
+    assert list(outcome.admitted) == [one] and "is in two files" in outcome.refused[two]
+
+
+# ---- methods from outside
+
+
+def outsider(content: Content, name: str = "mine.curtain.Curtain") -> Content:
+    content = copy(content)
+    content["config"]["defense"]["_target_"] = name
+    content["methods"]["defense"]["name"] = name.rpartition(".")[2]
+    return content
+
+
+def test_a_method_from_outside_needs_its_package_allowed(made: list[Content], tmp_path: Path) -> None:
+    """It is not installed, so its key is taken at its word, and it cannot be run again."""
+    path = send(tmp_path / "sent", outsider(made[0]))
+    refused = admit(path, into=tmp_path / "records", preliminary=True).refused[path]
+    assert "lies outside benchmark, baselines; --allow mine if its methods are known" in refused
+    rules: dict[str, Any] = {"preliminary": True, "allowed": ["mine"]}
+    again = admit(path, into=tmp_path / "records", store=tmp_path / "store", verify=1, **rules)
+    assert "is not installed, so it cannot be run again" in again.refused[path]
+    assert len(admit(path, into=tmp_path / "records", **rules).admitted) == 1
+    other = send(tmp_path / "other", outsider(made[0], "minestrone.curtain.Curtain"))
+    assert "lies outside" in admit(other, into=tmp_path / "records", **rules).refused[other]
+
+
+# ---- the command line
+
+
+def test_the_script_says_why_and_does_nothing(sent: Path, made: list[Content], tmp_path: Path) -> None:
+    content = copy(made[0])
+    content["config"]["defense"] = {"_target_": "os.system", "command": f"touch {tmp_path}/owned"}
+    path = send(tmp_path / "hostile", content)
+    ended = python("scripts/admit.py", str(path), "--into", str(tmp_path / "records"), "--verify", "1", "--preliminary")
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"postern: {path}: refused: _target_='os.system': lies outside")
+    assert not (tmp_path / "owned").exists() and not (tmp_path / "records").exists()
+    fine = python("scripts/admit.py", str(sent), "--into", str(tmp_path / "records"))
+    assert fine.returncode == 0, fine.stderr
+    assert fine.stdout.count("admitted, reported: ") == 3
+    told = python("scripts/leaderboard.py", "--records", str(tmp_path / "records"), "--json")
+    assert told.returncode == 0 and len(json.loads(told.stdout)) == 1, told.stderr
