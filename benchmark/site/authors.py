@@ -60,8 +60,9 @@ class Author:
             other = label["defense" if self.kind == "attack" else "attack"]
             own = " ".join(label[self.kind].split(" ")[1:])
             place = ", ".join(part for part in (label["dataset"], label["architecture"], label["recipe"], own) if part)
-            rates = (figures.score(victim, "asr").mean for victim in ("backdoored", "defended"))
-            self.results.append(Result(figures.slug, other, place, figures.status, *rates, figures.effect["removed"]))
+            before, after = (figures.score(victim, "asr").mean for victim in ("backdoored", "defended"))
+            removed = figures.effect["removed"]
+            self.results.append(Result(figures.slug, other, place, figures.status, before, after, removed))
 
 
 class Authors:

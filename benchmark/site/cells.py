@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from benchmark.errors import BadInput
 from benchmark.record import Evidence, Record
 from benchmark.reproduce import command
 from benchmark.site.drawings import Histogram, Line, histogram, line, picture, roc
@@ -83,7 +84,7 @@ def _command(figures: Figures) -> str | None:
     seeds = [record.seed for record in figures.cell.records]
     try:
         return command(figures.first, seed=seeds if len(seeds) > 1 else seeds[0])
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except (BadInput, KeyError, TypeError, AttributeError, ValueError):
         return None
 
 

@@ -28,7 +28,7 @@ class Line(NamedTuple):
     last: float
     low: float
     high: float
-    count: int
+    length: int
 
 
 def picture(uri: str | None) -> str | None:

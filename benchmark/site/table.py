@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from benchmark.site.figures import Figures, Score
@@ -91,7 +90,7 @@ def row(figures: Figures) -> list[object]:
     ]
 
 
-def heads() -> list[tuple[str, Sequence[Column]]]:
+def heads() -> list[tuple[str, list[Column]]]:
     """Columns under their common head, in order."""
     found: list[tuple[str, list[Column]]] = []
     for column in COLUMNS:
