@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from submitit import AutoExecutor, Job
 
 FIRST, LAST, GROWTH = 1.0, 30.0, 1.1  # seconds between looks at the queue: short sweeps end soon, long ones ask seldom
+PASSING = {"None", "Priority", "Resources", "JobArrayTaskLimit", "BeginTime"}  # reasons to wait that pass by themselves
 FOLDER = "hydra.run.dir"  # of a job, which leaves nothing in it; the sweep's folder is not known to it
 
 
@@ -83,12 +84,16 @@ class PatientSlurmLauncher(SlurmLauncher):  # type: ignore[misc]
 
 
 def _wait(name: str) -> None:
-    """Return when no job of a name waits, runs, or is being put back into the queue."""
-    command = ["squeue", "--noheader", "--array", "--name", name, "--format", "%i"]
-    pause = FIRST
+    """Return when no job of a name waits, runs, or is being put back into the queue; tell why jobs may never start."""
+    command = ["squeue", "--noheader", "--array", "--name", name, "--format", "%i %r"]
+    pause, told = FIRST, set(PASSING)
     while True:
-        seen = subprocess.run(command, capture_output=True, check=False)
+        seen = subprocess.run(command, capture_output=True, text=True, check=False)
         if seen.returncode == 0 and not seen.stdout.strip():  # a controller that does not answer tells nothing
             return
+        reasons = {line.partition(" ")[2].strip() for line in seen.stdout.splitlines()}
+        for reason in sorted(reasons - told):  # sbatch takes jobs that never start, e.g. above a partition's time limit
+            sys.stderr.write(f"postern: Slurm lets jobs {name} wait: {reason}; if that does not pass, cancel them\n")
+        told |= reasons
         time.sleep(pause)
         pause = min(LAST, GROWTH * pause)

@@ -166,7 +166,7 @@ def test_a_sweep_makes_everything_once_and_with_the_bits_of_one_process(
     assert nodes == {"n1", "n2"}, "four jobs at once are more than a node has GPUs for"
     costs = {(record.seed, record.costs["clean"].seconds) for record in map(load, paths)}
     assert len(costs) == 2, "a clean victim's seconds are those of its one training"
-    assert len(sweep.trainings()) == len(alone.trainings()), "one process trains nothing twice"
+    assert len(sweep.trainings()) == len(alone.trainings()) == 2 + 4 + 4 + 2, "random_filter's too"
     assert sweep.records == alone.records and len(sweep.records) == 12
 
 
@@ -232,6 +232,12 @@ def rest_was_trained(sweep: Sweep) -> bool:
     """Whether the last job took fewer steps than a whole training."""
     whole, *_, rest = (int(told["steps"]) for told in sweep.trainings("done"))
     return 0 < rest < whole
+
+
+def test_why_jobs_never_start_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    with Sweep(tmp_path, cluster).begun(*SINGLE, "hydra.launcher.timeout_min=90") as process:  # the limit is 60
+        assert process.stderr is not None
+        assert any("wait: PartitionTimeLimit; " in line for line in process.stderr)
 
 
 def test_what_slurm_refuses_is_one_line(cluster: Cluster, tmp_path: Path) -> None:
