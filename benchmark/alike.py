@@ -20,7 +20,8 @@ class Alike:
     """What the records seen so far are made of."""
 
     def __init__(self) -> None:
-        self.keep = dict[object, Any]().setdefault  # the first value of a key
+        self.kept: dict[object, Any] = {}
+        self.keep = self.kept.setdefault  # the first value of a key
 
     def light(self, record: Record) -> Record:
         """The record, without its evidence and with what it can share; it must be its reader's own, unseen by others.
@@ -38,7 +39,8 @@ class Alike:
             if isinstance(part, dict):
                 record.config[name] = keep(("config", _told(part)), part)
         for stage, curve in record.curves.items():
-            record.curves[stage] = list(map(keep, curve, curve))
+            key = ("curve", *curve)
+            record.curves[stage] = self.kept.get(key) or keep(key, list(map(keep, curve, curve)))
         for stage, cost in record.costs.items():
             record.costs[stage] = self.part(cost, tuple(vars(cost).values()))
         if record.scores is not None:
@@ -48,9 +50,15 @@ class Alike:
 
     def victim(self, scores: VictimScores) -> VictimScores:
         """The first scores like these."""
-        counts = {name: self.part(count, (count.hits, count.n)) for name, count in scores}
-        vars(scores).update(counts)
-        return self.part(scores, tuple(map(id, counts.values())))
+        ca, asr, ra = scores.ca, scores.asr, scores.ra
+        key = (VictimScores, ca.hits, ca.n, asr.hits, asr.n, ra.hits, ra.n)
+        found: VictimScores | None = self.kept.get(key)
+        if found is not None:
+            return found
+        vars(scores).update({name: self.part(count, (count.hits, count.n)) for name, count in scores})
+        _set_fields(scores, self.keep(VictimScores, scores.model_fields_set))
+        self.kept[key] = scores
+        return scores
 
     def part(self, part: PartType, values: object) -> PartType:
         """The first part of its kind with these values; its fields all have to be given."""
