@@ -7,8 +7,8 @@ What scipy has is taken from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from math import sqrt
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +35,6 @@ class Interval(NamedTuple):
         return self.low <= value <= self.high
 
 
-@lru_cache(maxsize=100_000)
 def wilson(hits: int, n: int, level: float = LEVEL) -> Interval:
     """Wilson's score interval of a share.
 
@@ -50,11 +49,15 @@ def wilson(hits: int, n: int, level: float = LEVEL) -> Interval:
     Raises:
         ValueError: counts out of range.
 
-    Source: Wilson 1927, without continuity correction; scipy.stats.binomtest.
+    Source: Wilson 1927, without continuity correction; the tests hold it against scipy.stats.binomtest.
     """
-    given = hits / n if n else 0.5  # its p-value, which nobody asks for, then costs nothing
-    found = stats.binomtest(hits, n, p=given).proportion_ci(level, method="wilson")
-    return Interval(float(found.low), float(found.high))
+    if not 0 <= hits <= n or n < 1:
+        raise ValueError(f"{hits} hits of {n} rows: must be 0 to n, of at least 1")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, spread = hits / n, z * z / n  # written out: scipy's takes 0.3 ms a call, and a page asks 100,000 times
+    centre = (share + spread / 2) / (1 + spread)
+    half = z * sqrt(share * (1 - share) / n + spread / n / 4) / (1 + spread)
+    return Interval(max(0.0, centre - half), min(1.0, centre + half))
 
 
 def bootstrap(
