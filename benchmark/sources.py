@@ -193,10 +193,8 @@ def _origin(node: ast.ImportFrom, module: str) -> str:
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
     bare = ast.parse(ast.unparse(tree))  # a copy: the parsed tree is cached
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(bare):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and ast.get_docstring(node) is not None
-        ):
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return bare

@@ -8,10 +8,10 @@ import secrets
 import sys
 from pathlib import Path
 
-from benchmark.admission import Admission, Rules
+from benchmark.admitting.admission import Admission, Rules
+from benchmark.admitting.marks import COMMITTED
 from benchmark.cli import guarded
 from benchmark.errors import BadInput
-from benchmark.marks import COMMITTED
 
 
 def main() -> None:

@@ -22,8 +22,8 @@ from benchmark.config import checked, compose, construct
 from benchmark.devices import torch_device
 from benchmark.errors import BadInput
 from benchmark.recipe import Recipe
+from benchmark.results.tables import TABLE_WIDTH
 from benchmark.seeds import generator_for
-from benchmark.tables import TABLE_WIDTH
 from benchmark.types import Split
 from benchmark.victims.image_classifier import ImageClassifier
 from scripts.bench_parts import first_step, flops, inverted, matrix_rate, timed

@@ -10,12 +10,12 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmark.cli import guarded
-from benchmark.comparison import Comparison, compare
-from benchmark.comparison_tables import comma_separated, latex, markdown, terminal
 from benchmark.errors import BadInput
-from benchmark.selecting import add_slice, add_source, chosen, every
-from benchmark.tables import TABLE_WIDTH
-from benchmark.verdicts import remarks, verdict
+from benchmark.results.comparison import Comparison, compare
+from benchmark.results.comparison_tables import comma_separated, latex, markdown, terminal
+from benchmark.results.selecting import add_slice, add_source, chosen, every
+from benchmark.results.tables import TABLE_WIDTH
+from benchmark.results.verdicts import remarks, verdict
 
 FORMS: Mapping[str, Callable[[Sequence[Comparison]], str]] = {
     "markdown": markdown,
@@ -35,8 +35,8 @@ def main() -> None:
     else:
         show(made)
     if arguments.figure:
-        from benchmark.charts.differences import differences  # seconds, for those who want a picture
-        from benchmark.charts.files import write
+        from benchmark.results.charts.differences import differences  # seconds, for those who want a picture
+        from benchmark.results.charts.files import write
 
         write(differences(made), arguments.figure)
 

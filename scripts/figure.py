@@ -8,17 +8,17 @@ from pathlib import Path
 
 from altair.typing import ChartType
 
-from benchmark.charts.cost_and_effect import cost_and_effect
-from benchmark.charts.detection_curves import MOST, detection_curves, detectors, rocs
-from benchmark.charts.files import described, drawable, write
-from benchmark.charts.heat_map import heat_map
-from benchmark.charts.success_over_rate import success_over_rate
-from benchmark.charts.trade_off import trade_off
 from benchmark.cli import guarded
 from benchmark.errors import BadInput
-from benchmark.leaderboard import Cell
-from benchmark.selecting import add_slice, add_source, selected, with_evidence
-from benchmark.tables import board
+from benchmark.results.charts.cost_and_effect import cost_and_effect
+from benchmark.results.charts.detection_curves import MOST, detection_curves, detectors, rocs
+from benchmark.results.charts.files import described, drawable, write
+from benchmark.results.charts.heat_map import heat_map
+from benchmark.results.charts.success_over_rate import success_over_rate
+from benchmark.results.charts.trade_off import trade_off
+from benchmark.results.leaderboard import Cell
+from benchmark.results.selecting import add_slice, add_source, selected, with_evidence
+from benchmark.results.tables import board
 
 KINDS = {
     "heat_map": "removed share, attacks by defenses",

@@ -10,11 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmark.cli import guarded
-from benchmark.leaderboard import Cell
-from benchmark.selecting import COMMITTED, add_source, every, folder
-from benchmark.standings import standings
+from benchmark.results.leaderboard import Cell
+from benchmark.results.selecting import COMMITTED, add_source, every, folder
+from benchmark.results.standings import standings
+from benchmark.results.tables import TABLE_WIDTH, board, markdown, row, terminal
 from benchmark.store import replace
-from benchmark.tables import TABLE_WIDTH, board, markdown, row, terminal
 
 PAGE = Path("leaderboard/README.md")
 INTRODUCTION = """# Leaderboard

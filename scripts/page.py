@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmark.cli import guarded
 from benchmark.errors import BadInput
-from benchmark.site.build import build
+from benchmark.results.site.build import build
 
 COMMITTED = Path("leaderboard/records")
 SITE = Path("leaderboard/site")

@@ -25,9 +25,9 @@ import benchmark
 from benchmark.cli import guarded
 from benchmark.config import CONF, checked
 from benchmark.errors import BadInput
-from benchmark.leaderboard import cells, read
+from benchmark.results.leaderboard import cells, read
+from benchmark.results.tables import terminal
 from benchmark.store import replace
-from benchmark.tables import terminal
 
 TRIGGERS, DEMO = Path("docs/triggers.png"), Path("docs/demo.svg")
 VARIANTS = (("attack=badnets", "attack.pattern=checkerboard", "attack.size=3"),)  # worth a row besides the defaults

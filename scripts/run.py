@@ -13,11 +13,11 @@ from rich.console import Console
 from benchmark import run
 from benchmark.cli import guarded
 from benchmark.errors import BadInput
-from benchmark.leaderboard import cells
 from benchmark.progress import TrainingBars
+from benchmark.results.leaderboard import cells
+from benchmark.results.tables import TABLE_WIDTH, terminal
 from benchmark.run import record_path
 from benchmark.sweep.work import work
-from benchmark.tables import TABLE_WIDTH, terminal
 
 PLAN = "--plan"  # what a sweep would do, without doing it
 

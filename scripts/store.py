@@ -9,12 +9,12 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-from benchmark.archive import compact
 from benchmark.cli import SweepFailed, guarded
 from benchmark.errors import BadInput
 from benchmark.exchange import pack, prunable, remove, unpack
 from benchmark.inventory import PARTS, Holdings, members, planned, problems, size, sizes
 from benchmark.record import Record, load
+from benchmark.results.archive import compact
 from benchmark.store import Store
 
 

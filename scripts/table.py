@@ -6,10 +6,10 @@ import argparse
 import sys
 
 from benchmark.cli import guarded
-from benchmark.grids import grids
-from benchmark.merits import SCORES
-from benchmark.selecting import add_slice, add_source, selected
-from benchmark.typeset import comma_separated, latex, markdown
+from benchmark.results.grids import grids
+from benchmark.results.merits import SCORES
+from benchmark.results.selecting import add_slice, add_source, selected
+from benchmark.results.typeset import comma_separated, latex, markdown
 
 
 def main() -> None:

@@ -14,10 +14,11 @@ import pytest
 from conftest import config, python
 
 import benchmark
-from benchmark import keys, rerun
-from benchmark.admission import Admission, Outcome, Rules, standing_of
+from benchmark import keys
+from benchmark.admitting import rerun
+from benchmark.admitting.admission import Admission, Outcome, Rules, standing_of
+from benchmark.admitting.marks import MARKS, marks
 from benchmark.errors import BadInput
-from benchmark.marks import MARKS, marks
 from benchmark.record import Record, load
 
 SEEDS = (0, 1, 2)

@@ -13,11 +13,11 @@ import pytest
 from conftest import ROOT, python
 from synthetic import synthetic, template, write
 
-from benchmark import columnar
-from benchmark.archive import Archive, compact
 from benchmark.errors import BadInput
-from benchmark.leaderboard import cells, read
 from benchmark.record import Evidence, Record, load
+from benchmark.results import columnar
+from benchmark.results.archive import Archive, compact
+from benchmark.results.leaderboard import cells, read
 
 COMMITTED = ROOT / "leaderboard" / "records"
 PICTURES = json.loads(template())["evidence"]

@@ -12,17 +12,17 @@ from altair.typing import ChartType
 from conftest import ROOT, python
 from synthetic import synthetic, write
 
-from benchmark.charts.cost_and_effect import cost_and_effect
-from benchmark.charts.detection_curves import detection_curves, rocs
-from benchmark.charts.files import described, svg
-from benchmark.charts.files import write as write_chart
-from benchmark.charts.heat_map import heat_map
-from benchmark.charts.points import attacks, pareto
-from benchmark.charts.success_over_rate import success_over_rate
-from benchmark.charts.trade_off import trade_off
 from benchmark.errors import BadInput
-from benchmark.leaderboard import Cell, cells
 from benchmark.record import Record
+from benchmark.results.charts.cost_and_effect import cost_and_effect
+from benchmark.results.charts.detection_curves import detection_curves, rocs
+from benchmark.results.charts.files import described, svg
+from benchmark.results.charts.files import write as write_chart
+from benchmark.results.charts.heat_map import heat_map
+from benchmark.results.charts.points import attacks, pareto
+from benchmark.results.charts.success_over_rate import success_over_rate
+from benchmark.results.charts.trade_off import trade_off
+from benchmark.results.leaderboard import Cell, cells
 
 HOSTILE = '<script>alert("x")</script>&'
 
@@ -264,5 +264,5 @@ def test_only_charts_import_altair() -> None:
         path.relative_to(ROOT) for path in sources if re.search(r"^(import|from) (altair|vl_)", path.read_text(), re.M)
     }
     assert users and all(path.parts[:2] == ("benchmark", "charts") for path in users)
-    code = "import sys, benchmark.leaderboard, benchmark.typeset, benchmark.selecting; print('altair' in sys.modules)"
+    code = "import sys, benchmark.results.leaderboard, benchmark.results.typeset, benchmark.results.selecting; print('altair' in sys.modules)"
     assert python("-c", code).stdout.strip() == "False"

@@ -8,13 +8,13 @@ import pytest
 from conftest import python
 from synthetic import synthetic, write
 
-from benchmark.charts.differences import differences
-from benchmark.charts.files import SUFFIXES, described
-from benchmark.charts.files import write as draw
-from benchmark.comparison import compare
 from benchmark.errors import BadInput
-from benchmark.leaderboard import cells
 from benchmark.record import Record
+from benchmark.results.charts.differences import differences
+from benchmark.results.charts.files import SUFFIXES, described
+from benchmark.results.charts.files import write as draw
+from benchmark.results.comparison import compare
+from benchmark.results.leaderboard import cells
 
 ATTACKS = ("BadNets", "Blended", "Sig", "Ssba", "TaCT", "FTrojan")
 HOSTILE = "<script>alert(1)</script>|&_%"

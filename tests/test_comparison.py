@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from synthetic import synthetic
 
-from benchmark.comparison import Comparison, compare, judged
-from benchmark.comparison_tables import comma_separated, latex, markdown, terminal
 from benchmark.errors import BadInput
-from benchmark.leaderboard import cells
 from benchmark.record import Record
-from benchmark.verdicts import remarks, verdict
+from benchmark.results.comparison import Comparison, compare, judged
+from benchmark.results.comparison_tables import comma_separated, latex, markdown, terminal
+from benchmark.results.leaderboard import cells
+from benchmark.results.verdicts import remarks, verdict
 
 ATTACKS = ("BadNets", "Blended", "Sig", "Ssba", "TaCT", "FTrojan", "Narcissus", "LabelConsistent")
 GIVEN = {"Second": 0.12, "Third": 0.01}  # share removed beyond First's

@@ -38,8 +38,8 @@ PUBLIC = {
 ORCHESTRATION = {
     f"benchmark.{name}"
     for name in (
-        "admission", "alike", "archive", "attempts", "charts", "claims", "cli", "columnar", "detection", "exchange", "grids", "inventory", "labels", "leaderboard", "marks", "merits", "methods", "progress", "provenance", "record", "rerun", "report", "run", "selecting", "site", "stages",
-        "sweep", "tables", "tracker", "vetting", "typeset", "wandb_tracker",
+        "admitting", "attempts", "cli", "detection", "exchange", "inventory", "methods", "progress", "provenance", "record", "report",
+        "results", "run", "stages", "sweep", "tracker", "wandb_tracker",
     )
 }  # fmt: skip
 

@@ -12,10 +12,10 @@ import pytest
 from conftest import config
 
 import benchmark
-from benchmark.leaderboard import Cell, cells
 from benchmark.record import Record
-from benchmark.standings import standings
-from benchmark.tables import board, markdown, row
+from benchmark.results.leaderboard import Cell, cells
+from benchmark.results.standings import standings
+from benchmark.results.tables import board, markdown, row
 
 Rates = Mapping[str, tuple[int, int]]  # victim -> (CA, ASR), in percent
 WORKED: Rates = {"clean": (90, 0), "backdoored": (90, 100), "defended": (88, 20), "control": (89, 0)}

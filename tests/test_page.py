@@ -23,9 +23,9 @@ pytest.importorskip("itables")
 pytest.importorskip("altair")
 api = pytest.importorskip("playwright.sync_api")
 
-from benchmark.site.build import build  # noqa: E402
-from benchmark.site.drawings import histogram, line, picture, roc  # noqa: E402
-from benchmark.site.templating import embedded  # noqa: E402
+from benchmark.results.site.build import build  # noqa: E402
+from benchmark.results.site.drawings import histogram, line, picture, roc  # noqa: E402
+from benchmark.results.site.templating import embedded  # noqa: E402
 
 CHROMIUM = shutil.which("chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]

@@ -12,10 +12,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from synthetic import synthetic
 
-from benchmark import reproduce
 from benchmark.config import OUTSIDE, checked, compose
-from benchmark.leaderboard import read
 from benchmark.record import Record
+from benchmark.results import reproduce
+from benchmark.results.leaderboard import read
 
 COMMITTED = read(ROOT / "leaderboard" / "records")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.statistics import LEAST_ATTACKS, Interval, bootstrap, holm, signed_rank, widened, wilson
+from benchmark.results.statistics import LEAST_ATTACKS, Interval, bootstrap, holm, signed_rank, widened, wilson
 
 # Darwin's crossed and self-fertilised maize, the differences that Fisher 1935 made famous; in scipy's documentation
 # of `wilcoxon`: T = 24, p = 0.0413.

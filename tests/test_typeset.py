@@ -13,13 +13,13 @@ from conftest import python
 from synthetic import synthetic, write
 
 from benchmark.errors import BadInput
-from benchmark.grids import grids
-from benchmark.leaderboard import Cell, cells
-from benchmark.merits import SCORES
 from benchmark.record import Record
-from benchmark.selecting import chosen
-from benchmark.tables import board
-from benchmark.typeset import comma_separated, latex, markdown
+from benchmark.results.grids import grids
+from benchmark.results.leaderboard import Cell, cells
+from benchmark.results.merits import SCORES
+from benchmark.results.selecting import chosen
+from benchmark.results.tables import board
+from benchmark.results.typeset import comma_separated, latex, markdown
 
 FILTER = {"name": "Sieve", "family": "filter", "needs": ["train"]}
 FIXED = {

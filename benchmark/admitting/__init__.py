@@ -1,0 +1,1 @@
+"""Records from elsewhere: checked as data, run again on request, marked."""

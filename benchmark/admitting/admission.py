@@ -1,0 +1,192 @@
+"""Let records from elsewhere in: check them, run some again, copy them create-only, and mark them."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmark.admitting.claims import check
+from benchmark.admitting.marks import Standing, mark, marks
+from benchmark.admitting.marks import standing_of as standing_of
+from benchmark.errors import BadInput
+from benchmark.exchange import LIMITS
+from benchmark.record import Record, load, parsed
+from benchmark.results.archive import Archive
+from benchmark.results.leaderboard import SEEDS, cells
+from benchmark.store import publish
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How an admission goes.
+
+    Attributes:
+        allowed: packages whose methods count besides ours.
+        preliminary: whether cells of fewer than three seeds may enter.
+        verify: how many cells are run again.
+        draw: seed of which; not to be known by the submitter beforehand.
+        overlap: compare by intervals in the same environment too.
+    """
+
+    allowed: Sequence[str] = ()
+    preliminary: bool = False
+    verify: int = 0
+    draw: int = 0
+    overlap: bool = False
+
+
+@dataclass
+class Outcome:
+    """What became of the files that somebody sent.
+
+    Attributes:
+        admitted: new records, by their files.
+        there: records that had been admitted before, by their files.
+        standing: of what was admitted or run again, by key.
+        refused: file -> why, in one line.
+    """
+
+    admitted: dict[Path, Record] = field(default_factory=dict)
+    there: dict[Path, Record] = field(default_factory=dict)
+    standing: dict[str, Standing] = field(default_factory=dict)
+    refused: dict[Path, str] = field(default_factory=dict)
+
+
+class Admission:
+    """Files on their way into a folder of records.
+
+    Args:
+        into: the folder.
+        rules: what is asked.
+        store: whose decoded data verification uses.
+
+    Raises:
+        BadInput: the folder's marks cannot be read.
+    """
+
+    def __init__(self, into: Path, rules: Rules, store: Path) -> None:
+        self.into, self.rules, self.store = into, rules, store
+        self.outcome = Outcome()
+        self.data: dict[str, bytes] = {}  # key -> the file's content, as it was checked
+        marks(into)  # before hours of verification
+
+    def admit(self, sources: Iterable[Path]) -> Outcome:
+        """Check files or folders of records, copy those that pass, and mark them.
+
+        If a cell that is run again comes out otherwise, nothing of what was sent is admitted.
+
+        Args:
+            sources: files and folders; of folders all `.json` files at any depth.
+
+        Raises:
+            BadInput: there is no file, or what lies in the folder cannot be read.
+        """
+        outcome = self.outcome
+        for path in _files(list(sources)):
+            try:
+                self._consider(path)
+            except BadInput as error:
+                outcome.refused[path] = str(error)
+        if not self.rules.preliminary:
+            self._ask_for_seeds()
+        if self.rules.verify:
+            self._verify()
+        fresh = {record.key: outcome.standing.get(record.key, "reported") for record in outcome.admitted.values()}
+        outcome.standing.update(fresh)
+        if outcome.standing:
+            mark(self.into, outcome.standing)  # first: a record without a mark would count as one of ours
+        for key in fresh:
+            publish(self._place(key), self.data[key])
+        return outcome
+
+    def _place(self, key: str) -> Path:
+        return self.into / key[:2] / f"{key}.json"
+
+    def _consider(self, path: Path) -> None:
+        record, data = opened(path)
+        if record.key in self.data:
+            raise BadInput(f"record {record.key} is in two files; send one")
+        check(record, self.rules.allowed)
+        self.data[record.key] = data
+        if not (place := self._place(record.key)).exists():
+            self.outcome.admitted[path] = record
+        elif name := _conflict(record, load(place)):
+            raise BadInput(f"{name} differs from the record of this key that is there; if that is wrong, say so")
+        else:
+            self.outcome.there[path] = record
+
+    def _ask_for_seeds(self) -> None:
+        """Refuse cells of too few seeds, counting those that are there."""
+        outcome = self.outcome
+        there = Archive(self.into).records if outcome.admitted and self.into.is_dir() else []
+        seeds = Counter(map(_setting, (*outcome.admitted.values(), *there)))
+        for path, record in list(outcome.admitted.items()):
+            if (found := seeds[_setting(record)]) < SEEDS:
+                del outcome.admitted[path]
+                outcome.refused[path] = f"its cell has {found} of {SEEDS} seeds; send more, or admit it --preliminary"
+
+    def _verify(self) -> None:
+        """Run some cells again; mark them, or refuse everything."""
+        from benchmark.admitting.rerun import difference, drawn, workshop
+
+        outcome, rules = self.outcome, self.rules
+        sent = {**outcome.admitted, **outcome.there}
+        sample = [record for cell in drawn(cells(sent.values()), rules.verify, rules.draw) for record in cell.records]
+        for record in sample:
+            if reason := difference(record, workshop(self.store, rules.draw), rules.overlap):
+                words = f"run again, {record.key} does not come out: {reason}"
+                outcome.refused |= dict.fromkeys(sent, words)
+                outcome.admitted, outcome.there = {}, {}
+                return
+        outcome.standing |= dict.fromkeys((record.key for record in sample), "reproduced")
+
+
+def opened(path: Path) -> tuple[Record, bytes]:
+    """A stranger's record and its file's content, read as strictly as can be: in the very form the suite writes.
+
+    Raises:
+        BadInput: it is none.
+    """
+    try:
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size > LIMITS["records"]:
+            raise BadInput(f"is no plain file of at most {LIMITS['records']} bytes")
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"cannot be read ({error.strerror})") from error
+    record = parsed(data, "record")
+    if path.name != f"{record.key}.json":
+        raise BadInput(f"its key is {record.key}, which is not its name; send files as the suite wrote them")
+    content = json.loads(data)  # no field twice, no number that is read for another one
+    if (json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n").encode() != data:
+        raise BadInput("is not written as the suite writes records; send files as they are")
+    return record, data
+
+
+def _files(sources: Sequence[Path]) -> list[Path]:
+    """The files that were sent; links to folders are not followed, links to files are refused later."""
+    found: list[Path] = []
+    for source in sources:
+        if source.is_dir():
+            paths = (Path(folder, name) for folder, _, names in os.walk(source) for name in names)
+            found += (path for path in paths if path.suffix == ".json")
+        else:
+            found.append(source)
+    if not found:
+        raise BadInput(f"{', '.join(map(str, sources))}: holds no record; give files or folders of <key>.json")
+    return sorted(set(found))
+
+
+def _conflict(record: Record, other: Record) -> str | None:
+    """The first field, costs and provenance apart, in which two records of a key differ."""
+    first, second = (each.model_dump(exclude={"costs", "provenance"}) for each in (record, other))
+    return next((name for name in first if first[name] != second[name]), None)
+
+
+def _setting(record: Record) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(record.identity.items()))

@@ -1,0 +1,1 @@
+"""What is made of records: cells and their status, statistics, comparisons, tables, charts, pages."""

@@ -1,0 +1,108 @@
+"""Two defenses on the same attacks: what each removes, with every seed, and the difference with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+from altair.typing import ChartType
+
+from benchmark.errors import BadInput
+from benchmark.results.charts.look import COLOURS, INK, SHAPES, SIDE, data, finished
+from benchmark.results.charts.points import Row
+from benchmark.results.comparison import Comparison, Judgement
+from benchmark.results.pairing import Pair
+from benchmark.results.verdicts import verdict
+
+MEAN = "mean"
+ROW = 26  # pixels of height for an attack
+
+
+def differences(made: Sequence[Comparison]) -> ChartType:
+    """A row an attack: paired dots on the left, the difference on the right, and under them the mean.
+
+    Args:
+        made: comparisons with one reference; each becomes a panel of its own.
+
+    Raises:
+        BadInput: in none of them does a pair count.
+    """
+    drawn = [one for one in made if one.judgement is not None]
+    if not drawn:
+        raise BadInput("figure: no attack counts in any comparison, so there is nothing to draw; run what is missing")
+    panels = [_panel(one, judgement) for one in drawn if (judgement := one.judgement) is not None]
+    said = [verdict(one, len(made)) for one in drawn]
+    chart = alt.vconcat(*panels, spacing=28).resolve_scale(color="independent", shape="independent")
+    subtitle = ["large: mean over seeds, small: each seed; bar: 95 % interval over attacks and seeds"]
+    return finished(chart, "Share of the attack that is removed", subtitle, " ".join(said))
+
+
+def _panel(one: Comparison, judgement: Judgement) -> alt.HConcatChart:
+    names = [_name(one, pair) for pair in one.used]
+    order = [name for _, name in sorted(zip((pair.removed for pair in one.used), names, strict=True), reverse=True)]
+    return alt.hconcat(_shares(one, names, order), _changes(one, judgement, names, order), spacing=18)
+
+
+def _shares(one: Comparison, names: Sequence[str], order: Sequence[str]) -> ChartType:
+    """What each defense removes of each attack."""
+    rows: list[Row] = []
+    for name, pair in zip(names, one.used, strict=True):
+        seeds = list(zip(*pair.residuals, strict=True))
+        for at, (label, cell) in enumerate(((one.reference, pair.reference), (one.other, pair.other))):
+            rows.append({"attack": name, "defense": label, "removed": 100 * (cell.removed or 0.0), "seed": False})
+            rows += [
+                {"attack": name, "defense": label, "removed": 100 * (1 - max(0.0, left)), "seed": True}
+                for left in seeds[at]
+            ]
+    both = [one.reference, one.other]
+    legend = alt.Legend(title=None, orient="top", symbolOpacity=1)
+    base = alt.Chart(data(rows)).encode(
+        x=alt.X("removed:Q", title="removed, % of the attack"),
+        y=_attacks([*order, MEAN]),
+        color=alt.Color("defense:N", scale=alt.Scale(domain=both, range=COLOURS[:2]), legend=legend),
+        shape=alt.Shape("defense:N", scale=alt.Scale(domain=both, range=SHAPES[:2]), legend=legend),
+    )
+    means = base.transform_filter("!datum.seed")
+    link = means.mark_line(strokeWidth=1.5).encode(detail="attack:N", color=alt.value(INK), shape=alt.Shape())
+    each = base.transform_filter("datum.seed").mark_point(filled=True, size=14, opacity=0.45)
+    return _sized(alt.layer(link, each, means.mark_point(filled=True, size=70, opacity=1)), order, SIDE)
+
+
+def _changes(one: Comparison, judgement: Judgement, names: Sequence[str], order: Sequence[str]) -> ChartType:
+    """The other's removed share less the reference's, and the mean with its interval."""
+    rows: list[Row] = [
+        {"attack": name, "difference": 100 * pair.removed} for name, pair in zip(names, one.used, strict=True)
+    ]
+    title = "difference, points"
+    y = _attacks([*order, MEAN], labels=False)
+    dots = alt.Chart(data(rows)).mark_point(filled=True, size=50, color=INK, opacity=1)
+    layers: list[alt.Chart] = [
+        alt.Chart(data([{"zero": 0.0}])).mark_rule(color=INK, strokeDash=[3, 3]).encode(x="zero:Q"),
+        dots.encode(x=alt.X("difference:Q", title=title), y=y),
+    ]
+    mean: Row = {"attack": MEAN, "difference": 100 * judgement.mean}
+    if judgement.interval is not None:
+        span: Row = {**mean, "low": 100 * judgement.interval.low, "high": 100 * judgement.interval.high}
+        bar = alt.Chart(data([span])).mark_rule(color=COLOURS[1], strokeWidth=3)
+        layers.append(bar.encode(x=alt.X("low:Q", title=title), x2="high:Q", y=y))
+    diamond = alt.Chart(data([mean])).mark_point(filled=True, size=90, shape="diamond", color=COLOURS[1], opacity=1)
+    layers.append(diamond.encode(x=alt.X("difference:Q", title=title), y=y))
+    return _sized(alt.layer(*layers), order, SIDE // 2)
+
+
+def _sized(chart: ChartType, order: Sequence[str], width: int) -> ChartType:
+    made: ChartType = chart.properties(width=width, height=ROW * (len(order) + 1))
+    return made
+
+
+def _attacks(order: Sequence[str], labels: bool = True) -> alt.Y:
+    axis = alt.Axis(labels=labels, ticks=False, domain=False, grid=True)
+    return alt.Y("attack:N", title=None, scale=alt.Scale(domain=list(order)), axis=axis)
+
+
+def _name(one: Comparison, pair: Pair) -> str:
+    """An attack's label, with what tells its board from the others where there are several."""
+    if len(one.boards) < 2:
+        return pair.attack
+    telling = [part for at, part in enumerate(pair.board) if len({board[at] for board in one.boards}) > 1]
+    return f"{pair.attack}, {', '.join(telling)}"

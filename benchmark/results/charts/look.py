@@ -1,0 +1,82 @@
+"""How every chart looks: colours for light, dark and colour-blind readers, plain type, no background."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+from altair.typing import ChartType
+
+from benchmark.results.charts.points import Row
+
+INK = "#767676"  # text and axes; 4.5 to 1 on white and nearly as much on black
+UNRANKED = "#9a9a9a"
+# Okabe and Ito 2008 without black and yellow, of which each vanishes on one background.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+DASHES = ([1, 0], [6, 3], [2, 2])  # tell lines apart once the colours come round again
+SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down")
+FAMILIES = ("repair", "filter", "input detector", "model detector", "training")  # a colour each, on every chart
+FONT = "sans-serif"
+SIDE = 460  # pixels of a chart's longer side
+
+Axes = tuple[alt.X, alt.Y]
+
+
+def data(rows: Sequence[Row]) -> alt.InlineData:
+    """Rows as data inside the chart: no data frame, no limit on rows, no file."""
+    return alt.InlineData(values=list(rows))
+
+
+def families() -> tuple[alt.Color, alt.Shape]:
+    """A colour and a shape for each family, told by one legend."""
+    legend = alt.Legend(title=None, orient="bottom", symbolOpacity=1, symbolStrokeWidth=0)
+    return (
+        alt.Color("family:N", scale=alt.Scale(domain=FAMILIES, range=COLOURS), legend=legend),
+        alt.Shape("family:N", scale=alt.Scale(domain=FAMILIES, range=SHAPES), legend=legend),
+    )
+
+
+def points(rows: Sequence[Row], axes: Axes) -> list[alt.Chart]:
+    """Rows as points: filled in their family's colour and shape where they are `ranked`, grey circles elsewhere."""
+    base = alt.Chart(data(rows)).encode(*axes)
+    others = base.transform_filter("!datum.ranked").mark_point(size=26, color=UNRANKED, strokeWidth=1.2)
+    ranked = base.transform_filter("datum.ranked").mark_point(filled=True, size=34, opacity=0.8)
+    return [others, ranked.encode(*families())]
+
+
+def lines(labels: Sequence[str], field: str, plain: bool = False) -> tuple[alt.Color, alt.StrokeDash]:
+    """A colour and a dash for each label, told by one legend.
+
+    Args:
+        labels: in the legend's order.
+        field: of the data that holds them, and the legend's title.
+        plain: whether the first label is a reference, drawn like text.
+    """
+    count = len(labels) - plain
+    colours = [COLOURS[at % len(COLOURS)] for at in range(count)]
+    dashes = [DASHES[at // len(COLOURS) % len(DASHES)] for at in range(count)]
+    if plain:
+        colours, dashes = [INK, *colours], [DASHES[0], *dashes]
+    legend = alt.Legend(title=field, symbolType="stroke", symbolStrokeWidth=2, symbolSize=300, symbolOpacity=1)
+    return (
+        alt.Color(f"{field}:N", scale=alt.Scale(domain=labels, range=colours), legend=legend),
+        alt.StrokeDash(f"{field}:N", scale=alt.Scale(domain=labels, range=dashes), legend=legend),
+    )
+
+
+def finished(chart: ChartType, title: str, subtitle: Sequence[str], description: str) -> ChartType:
+    """A chart with its heading, its text alternative and the house's look."""
+    heading = alt.TitleParams(title, subtitle=list(subtitle), anchor="start", frame="group", offset=12)
+    made = chart.properties(title=heading, description=description)
+    text = {"labelFont": FONT, "titleFont": FONT, "labelColor": INK, "titleColor": INK}
+    dressed: ChartType = (
+        made.configure(background="transparent", font=FONT, padding=8, aria=False)
+        .configure_view(stroke=None)
+        .configure_axis(
+            **text, titleFontWeight="normal", labelLimit=320, gridColor=INK, gridOpacity=0.2, domainColor=INK
+        )
+        .configure_legend(**text, titleFontWeight="normal", labelLimit=320)
+        .configure_header(**text)
+        .configure_title(font=FONT, color=INK, subtitleColor=INK, subtitleFont=FONT, fontSize=13, subtitleFontSize=10)
+    )
+    return dressed

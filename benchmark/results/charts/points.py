@@ -1,0 +1,102 @@
+"""What charts draw: cells of one board as plain rows, and the front of those that nothing beats."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from benchmark.results.leaderboard import Cell
+
+Row = dict[str, str | float | bool | None]
+
+DIGITS = re.compile(r"([0-9]+)")
+SHORT: Mapping[str, str] = {"attack failed": "failed", "not applicable": "n/a"}  # statuses too long for a square
+REFERENCES = ("no attack", "no defense")  # cells without something to remove, or without something that removes
+WITHOUT_GAIN = ("attack failed", "not applicable")  # their removed share means nothing
+
+
+class Placed(NamedTuple):
+    """A cell on a chart of two numbers."""
+
+    x: float
+    y: float
+    cell: Cell
+
+    @property
+    def row(self) -> Row:
+        """The point as data."""
+        return {"x": self.x, "y": self.y, "family": self.cell.family, "ranked": self.cell.status == "ranked"}
+
+
+def placed(found: Iterable[tuple[float | None, float | None, Cell]]) -> list[Placed]:
+    """Those that have both numbers."""
+    return [Placed(x, y, cell) for x, y, cell in found if x is not None and y is not None]
+
+
+def one_board(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that hold an attack and a defense.
+
+    Raises:
+        ValueError: they belong to several boards, which are never pooled.
+    """
+    if len({cell.board for cell in cells}) > 1:
+        raise ValueError(f"cells of {len({cell.board for cell in cells})} boards in one chart")
+    return [cell for cell in cells if cell.status not in REFERENCES]
+
+
+def defenses(cells: Sequence[Cell]) -> list[str]:
+    """Labels of the defenses, those of one family and access together."""
+    ordered = sorted((cell.family, cell.access, cell.label["defense"]) for cell in cells)
+    return list(dict.fromkeys(label for _, _, label in ordered))
+
+
+def attacks(cells: Sequence[Cell]) -> list[str]:
+    """Labels of the attacks in alphabetical order, numbers by their size."""
+    return sorted({cell.label["attack"] for cell in cells}, key=_natural)
+
+
+def _natural(label: str) -> list[str | int]:
+    return [int(part) if part.isdecimal() else part for part in DIGITS.split(label)]
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Which points no other beats: lower in the first number or higher in the second, and no worse in the other.
+
+    Args:
+        points: (to be low, to be high), such as (ASR, CA).
+
+    Returns:
+        Their positions, in ascending order of the first number; of equal points, all.
+    """
+    front, best, met = [], -math.inf, -math.inf  # `met`: the first number at which `best` was reached
+    for at in sorted(range(len(points)), key=lambda at: (points[at][0], -points[at][1])):
+        low, high = points[at]
+        if high > best or (high == best and low == met):
+            front.append(at)
+            best, met = high, low
+    return front
+
+
+def unranked(cells: Sequence[Cell]) -> str:
+    """How many cells are not ranked and why, as a clause, or an empty string."""
+    counts = Counter(cell.status for cell in cells if cell.status != "ranked")
+    told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    return f"; not ranked: {told}" if told else ""
+
+
+def percent(share: float) -> str:
+    """A share in percent with one decimal place."""
+    return f"{rounded(100 * share, 1)} %"
+
+
+def rounded(value: float, decimals: int) -> str:
+    """A number without the minus of a zero."""
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts, one or several."""
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,86 @@
+"""Attack success over the share of poisoned rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import altair as alt
+from altair.typing import ChartType
+
+from benchmark.results.charts.look import data, finished, lines
+from benchmark.results.charts.points import Row, counted, defenses, one_board, percent, unranked
+from benchmark.results.leaderboard import Cell
+
+SMALL = 210  # pixels of one of the charts
+ACROSS = 3  # charts in a row
+UNDEFENDED = "no defense"
+
+
+def success_over_rate(cells: Sequence[Cell]) -> ChartType | None:
+    """Attack success over the poison rate, a chart for each attack of several rates, a line for each defense.
+
+    Args:
+        cells: of one board; those of attacks with one rate alone are left out.
+    """
+    series = _series(cells)
+    if not series:
+        return None
+    shown = [cell for group in series.values() for cell in group]
+    labels = [UNDEFENDED, *defenses(shown)]
+    rows = [row for attack, group in series.items() for row in _success(attack, group)]
+    rates = sorted({float(row["rate"] or 0) for row in rows})
+    across = alt.Scale(type="log", domain=[rates[0] / 1.15, rates[-1] * 1.15], nice=False)
+    ticks = alt.Axis(format="~%", values=rates)
+    base = alt.Chart(data(rows)).encode(x=alt.X("rate:Q", title="training rows poisoned", scale=across, axis=ticks))
+    colour, dash = lines(labels, "defense", plain=True)
+    made = alt.layer(
+        base.mark_line(strokeWidth=1.8).encode(colour, dash, _success_axis("mean(asr):Q")),
+        base.mark_circle(size=20, opacity=0.6).encode(colour, _success_axis("asr:Q")),
+    ).properties(width=SMALL, height=SMALL)
+    facets = made.facet(facet=alt.Facet("attack:N", title=None, sort=list(series)), columns=min(ACROSS, len(series)))
+    return finished(
+        facets,
+        "Attack success over the share of poisoned rows",
+        ["A dot for each seed, lines through the means. Attacks that failed are shown too."],
+        f"Attack success of {counted(len(series), 'attack')} over the poison rate, with "
+        f"{counted(len(labels) - 1, 'defense')}{unranked(shown)}. Without a defense: "
+        f"{'; '.join(_undefended(*pair) for pair in series.items())}.",
+    )
+
+
+def _success_axis(field: str) -> alt.Y:
+    return alt.Y(field, title="attack success", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="~%"))
+
+
+def _rate(cell: Cell) -> float | None:
+    rate = (cell.records[0].config.get("attack") or {}).get("rate")
+    return float(rate) if isinstance(rate, int | float) and rate > 0 else None
+
+
+def _series(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """Cells by attack, the rate taken out of its label; attacks of at least two rates."""
+    found: dict[str, list[Cell]] = defaultdict(list)
+    for cell in one_board(cells):
+        rate = _rate(cell)
+        if rate is not None and cell.rates("defended", "asr"):
+            found[cell.label["attack"].replace(f" {100 * rate:g} %", "", 1)].append(cell)
+    return {name: group for name, group in sorted(found.items()) if len({_rate(cell) for cell in group}) > 1}
+
+
+def _success(attack: str, group: Sequence[Cell]) -> list[Row]:
+    found = [(cell.label["defense"], _rate(cell), asr) for cell in group for asr in cell.rates("defended", "asr")]
+    for rate, cell in _widest(group).items():
+        found += [(UNDEFENDED, rate, asr) for asr in cell.rates("backdoored", "asr")]
+    return [{"attack": attack, "defense": defense, "rate": rate, "asr": asr} for defense, rate, asr in found]
+
+
+def _widest(group: Sequence[Cell]) -> dict[float, Cell]:
+    """Of each rate, the cell with most seeds: it shows the victims before any defense."""
+    ordered = sorted(group, key=lambda cell: (_rate(cell) or 0, len(cell.records)))
+    return {_rate(cell) or 0: cell for cell in ordered}
+
+
+def _undefended(attack: str, group: Sequence[Cell]) -> str:
+    means = [(rate, cell.mean("backdoored", "asr")) for rate, cell in _widest(group).items()]
+    return f"{attack} " + ", ".join(f"{percent(asr)} at {100 * rate:g} %" for rate, asr in means if asr is not None)

@@ -1,0 +1,88 @@
+"""Clean accuracy against attack success, and the front that no defense beats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+from altair.typing import ChartType
+
+from benchmark.results.charts.look import INK, SIDE, data, finished, points
+from benchmark.results.charts.points import Placed, Row, counted, one_board, pareto, percent, placed, unranked
+from benchmark.results.leaderboard import Cell
+
+CROSS = "M-1,-1L1,1M-1,1L1,-1"
+FAR = 0.1  # accuracy below the least ranked one that is worth a place of its own
+LISTED = 8  # lines below the heading that name the points of the front
+
+Front = dict[tuple[float, float], list[str]]
+
+
+def trade_off(cells: Sequence[Cell]) -> ChartType | None:
+    """Clean accuracy against attack success of every defended victim, with the front of the ranked ones.
+
+    Args:
+        cells: of one board.
+    """
+    shown = one_board(cells)
+    found = placed((cell.mean("defended", "asr"), cell.mean("defended", "ca"), cell) for cell in shown)
+    if not found:
+        return None
+    attacked = {c.label["attack"]: (c.mean("backdoored", "asr"), c.mean("backdoored", "ca"), c) for c in shown}
+    start, front = placed(attacked.values()), _front(found)
+    floor = _floor([*start, *found])
+    below = sum(point.y < floor for point in found)
+    accuracy = alt.Scale(domain=[floor, 1], clamp=True, nice=False)
+    axes = (
+        alt.X("x:Q", title="attack success, defended (lower is better)", axis=alt.Axis(format="~%")),
+        alt.Y("y:Q", title="clean accuracy, defended (higher is better)", axis=alt.Axis(format="~%"), scale=accuracy),
+    )
+    rows: list[Row] = [{"x": x, "y": y, "name": str(at)} for at, (x, y) in enumerate(front, 1)]
+    joined = alt.Chart(data(rows)).encode(*axes)
+    undefended = alt.Chart(data([point.row for point in start])).mark_point(shape=CROSS, color=INK, size=30)
+    layers = [
+        joined.mark_line(color=INK, strokeDash=[4, 3], interpolate="step-after"),
+        undefended.encode(*axes),
+        *points([point.row for point in found], axes),
+        joined.mark_text(color=INK, align="left", dx=3, dy=-10, fontSize=11).encode(text="name:N"),
+    ]
+    return finished(
+        alt.layer(*layers).properties(width=SIDE, height=SIDE * 3 // 4),
+        "Clean accuracy against attack success: a point for each attack and defense",
+        _subtitle(front, below),
+        f"{counted(len(found), 'defended victim')} by clean accuracy and attack success{unranked(shown)}. "
+        f"No ranked one beats {'; '.join(_told(*each) for each in front.items()) or 'any: none is ranked'}.",
+    )
+
+
+def _floor(found: Sequence[Placed]) -> float:
+    """Where the axis of accuracies begins, in steps of 5 points: below the least, but for those that lost too much."""
+    least = min((point.y for point in found if point.cell.status in ("ranked", "preliminary")), default=1.0)
+    near = [point.y for point in found if point.y >= least - FAR]
+    return max(0.0, (min(near or [0.0]) - 0.01) // 0.05 * 0.05)
+
+
+def _front(found: Sequence[Placed]) -> Front:
+    """Points of the Pareto front of ranked cells, and who is there."""
+    ranked = [point for point in found if point.cell.status == "ranked"]
+    front: Front = {}
+    for at in pareto([(point.x, point.y) for point in ranked]):
+        label = ranked[at].cell.label
+        front.setdefault((ranked[at].x, ranked[at].y), []).append(f"{label['defense']} on {label['attack']}")
+    return front
+
+
+def _subtitle(front: Front, below: int) -> list[str]:
+    listed = [f"{at}: {'; '.join(names)}" for at, names in enumerate(front.values(), 1)]
+    more = [f"and {len(listed) - LISTED} more"] if len(listed) > LISTED else []
+    edge = f" On the lower edge: {below} less accurate." if below else ""
+    return [
+        "Dashed and numbered: ranked, and beaten by none in both. Crosses: the victims without a defense.",
+        f"Grey: not ranked.{edge}",
+        *listed[:LISTED],
+        *more,
+    ]
+
+
+def _told(place: tuple[float, float], names: Sequence[str]) -> str:
+    return f"{', '.join(names)} (accuracy {percent(place[1])}, attack success {percent(place[0])})"

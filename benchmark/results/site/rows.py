@@ -1,0 +1,91 @@
+"""A row of the table as HTML, for the page before its script runs and for tables without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from benchmark.results.site.table import COLUMNS
+
+AT = {column.name: at for at, column in enumerate(COLUMNS)}
+UNDER: Mapping[str, Callable[[Sequence[Any]], str]] = {  # what a name has below it, as in page.js
+    "attack": lambda row: "",
+    "defense": lambda row: f"{row[AT['family']]} · {row[AT['access']] or 'nothing'}",
+    "dataset": lambda row: f"{row[AT['architecture']]} · {row[AT['recipe']]}",
+}
+
+
+def html(row: Sequence[Any], root: str) -> str:
+    """A table row; every text is escaped.
+
+    Args:
+        row: as `benchmark.results.site.table.row` makes it.
+        root: leads to the site's folder.
+    """
+    parts = []
+    for column, value in zip(COLUMNS, row, strict=False):
+        extra = ' class="extra"' if column.hidden else ""
+        if column.kind == "name":
+            link = f"{root}cells/{row[-1]}.html" if column.name == "attack" else ""
+            shown = _name(str(value), UNDER[column.name](row), link)
+        else:
+            shown = SHOWN[column.kind](value)
+        parts.append(f"<td{extra}>{shown}</td>")
+    parts[0] = f'<th scope="row">{parts[0][4:-5]}</th>'
+    return f"<tr>{''.join(parts)}</tr>\n"
+
+
+def _name(label: str, under: str, link: str) -> str:
+    first, _, rest = label.partition(" ")
+    small = " · ".join(part for part in (rest, under) if part)
+    shown = f'<a href="{link}">{escape(first)}</a>' if link else f"<b>{escape(first)}</b>"
+    return f"{shown}<small>{escape(small)}</small>" if small else shown
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _status(word: str) -> str:
+    return f'<span class="status {word.replace(" ", "-")}">{escape(word)}</span>'
+
+
+def _rank(value: Sequence[int] | None) -> str:
+    return "-" if value is None else f"{value[0]}<small>of {value[1]}</small>"
+
+
+def _score(value: Sequence[Any] | None) -> str:
+    if value is None:
+        return "-"
+    told = [f"seed {seed}: {hits}/{n}, 95 % interval {low} to {high}" for seed, hits, n, low, high in value[1:]]
+    return f'<span title="{"; ".join(told)}">{value[0]:.1f}</span>'
+
+
+def _seeds(value: Sequence[Any] | None) -> str:
+    if value is None or len(value) < 3:
+        return _score(value)
+    return f"{_score(value)}<small>{' '.join(f'{100 * seed[1] / seed[2]:.1f}' for seed in value[1:])}</small>"
+
+
+def _probe(value: Sequence[Any] | None) -> str:
+    return "-" if value is None else f'<span title="{escape(value[1])}">{value[0]:.1f}</span>'
+
+
+SHOWN: Mapping[str, Callable[[Any], str]] = {
+    "text": lambda value: escape(str(value)),
+    "status": _status,
+    "rank": _rank,
+    "score": _score,
+    "seeds": _seeds,
+    "probe": _probe,
+    "percent": _number,
+    "rate": _percent,
+    "points": _number,
+    "seconds": _number,
+    "whole": lambda value: "-" if value is None else f"{value:.0f}",
+}
