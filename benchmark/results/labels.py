@@ -19,15 +19,30 @@ def labels(part: str, records: Sequence[Record]) -> dict[str, str]:
     if part == "environment":
         return {record.identity[part]: _environment(record) for record in records}
     sections = {record.identity[part]: record.config.get(part) for record in records}
-    configs = {version: section if isinstance(section, Mapping) else {} for version, section in sections.items()}
+    configs = {version: _flat(section) if isinstance(section, Mapping) else {} for version, section in sections.items()}
     varied = _varied(list(configs.values()))
     found = {}
     for version, config in configs.items():
-        shown = [o for o in config if o != "rate" and not is_path(o) and o in varied[_name(config)]]
+        name = _name(config)
+        shown = [o for o in config if o not in ("name", "rate") and not is_path(o) and o in varied[name]]
         options = "".join(f" {option}={_short(config[option])}" for option in shown)
-        found[version] = _name(config) + _rate(config) + options
+        found[version] = name + _rate(config) + options
     taken = Counter(found.values())
     return {v: label if taken[label] == 1 else f"{label} #{v[:4]}" for v, label in found.items()}
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Its options, those of an inner constructor among them under their own names; it is called after its network."""
+    network = config.get("network")
+    name = _name(network if isinstance(network, Mapping) else config)
+    found: dict[str, Any] = {"name": name}
+    for option, value in config.items():
+        if isinstance(value, Mapping):
+            inner = {k: v for k, v in value.items() if not str(k).startswith("_")}
+            found |= {k if option == "network" else f"{option}.{k}": v for k, v in inner.items() if k != "name"}
+        elif option != "name" and not option.startswith("_"):
+            found[option] = value
+    return found
 
 
 def _varied(configs: Sequence[Mapping[str, Any]]) -> dict[str, set[str]]:
@@ -52,12 +67,8 @@ def _environment(record: Record) -> str:
 
 
 def _name(config: Mapping[str, Any]) -> str:
-    """A config's own `name`, else its class's; an architecture is called after its network."""
-    if not config:
-        return "none"
-    network = config.get("network")
-    inner = network if isinstance(network, Mapping) else config
-    return str(inner.get("name") or str(inner.get("_target_", "none")).rpartition(".")[2])
+    """A config's own `name`, else its class's."""
+    return str(config.get("name") or str(config.get("_target_", "none")).rpartition(".")[2])
 
 
 def _rate(config: Mapping[str, Any]) -> str:
