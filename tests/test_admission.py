@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import config, python
+from conftest import ROOT, config, python
+from synthetic import synthetic
 
 import benchmark
 from benchmark import keys
 from benchmark.admitting import rerun
 from benchmark.admitting.admission import Admission, Outcome, Rules, standing_of
-from benchmark.admitting.marks import MARKS, marks
+from benchmark.admitting.claims import Residents
+from benchmark.admitting.marks import COMMITTED, MARKS, marks
 from benchmark.errors import BadInput
 from benchmark.record import Record, load
+from benchmark.results.leaderboard import cells
 
 SEEDS = (0, 1, 2)
 Content = dict[str, Any]
@@ -368,3 +371,24 @@ def test_the_script_says_why_and_does_nothing(sent: Path, made: list[Content], t
     assert fine.stdout.count("admitted, reported: ") == 3
     told = python("scripts/leaderboard.py", "--records", str(tmp_path / "records"), "--json")
     assert told.returncode == 0 and len(json.loads(told.stdout)) == 1, told.stderr
+
+
+def test_records_enter_the_committed_folder_unless_told_otherwise() -> None:
+    assert COMMITTED == ROOT / "leaderboard" / "records" and COMMITTED.is_dir()
+
+
+def test_a_stranger_cannot_take_a_seat_that_is_taken() -> None:
+    ours = synthetic(defense="Ours")
+    content = json.loads(synthetic(defense="Theirs").to_json()) | {"identity": dict(ours.identity)}
+    for seed, why in ((0, f"identity: record {ours.key} has the same"), (7, "identity.defense: is that of")):
+        forged = Record.model_validate_json(json.dumps(content | {"seed": seed}))
+        with pytest.raises(BadInput, match=why):
+            Residents([ours]).welcome(forged)
+    Residents([ours]).welcome(ours)
+
+
+def test_two_records_of_one_run_make_no_cell() -> None:
+    ours = synthetic()
+    other = ours.model_copy(update={"key": "e" * 64})
+    with pytest.raises(BadInput, match="say that they are the same run"):
+        cells([ours, other])

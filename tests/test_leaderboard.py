@@ -188,3 +188,9 @@ def test_the_row_shows_every_seed(template: dict[str, Any]) -> None:
 def test_a_real_record_makes_a_page(template: dict[str, Any], tmp_path: Path) -> None:
     (cell,) = cells([Record.model_validate_json(json.dumps(template))])
     assert "FineTuning" in markdown([cell], standings([cell])) and cell.status in ("preliminary", "attack failed")
+
+
+def test_what_one_label_hides_still_makes_two_boards(template: dict[str, Any]) -> None:
+    """Another protocol, say: versions of the environment that are called alike."""
+    found = cells([planted(template, WORKED), planted(template, WORKED, identity={"environment": "f" * 64})])
+    assert len({cell.board for cell in found}) == 2

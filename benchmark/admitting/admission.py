@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark.admitting.claims import check
+from benchmark.admitting.claims import Residents, check
 from benchmark.admitting.marks import Standing, mark, marks
 from benchmark.admitting.marks import standing_of as standing_of
 from benchmark.errors import BadInput
@@ -73,6 +73,8 @@ class Admission:
         self.into, self.rules, self.store = into, rules, store
         self.outcome = Outcome()
         self.data: dict[str, bytes] = {}  # key -> the file's content, as it was checked
+        self.before = Archive(into).records if into.is_dir() else []
+        self.residents = Residents(self.before)
         marks(into)  # before hours of verification
 
     def admit(self, sources: Iterable[Path]) -> Outcome:
@@ -112,6 +114,7 @@ class Admission:
         if record.key in self.data:
             raise BadInput(f"record {record.key} is in two files; send one")
         check(record, self.rules.allowed)
+        self.residents.welcome(record)
         self.data[record.key] = data
         if not (place := self._place(record.key)).exists():
             self.outcome.admitted[path] = record
@@ -123,8 +126,7 @@ class Admission:
     def _ask_for_seeds(self) -> None:
         """Refuse cells of too few seeds, counting those that are there."""
         outcome = self.outcome
-        there = Archive(self.into).records if outcome.admitted and self.into.is_dir() else []
-        seeds = Counter(map(_setting, (*outcome.admitted.values(), *there)))
+        seeds = Counter(map(_setting, (*outcome.admitted.values(), *self.before)))
         for path, record in list(outcome.admitted.items()):
             if (found := seeds[_setting(record)]) < SEEDS:
                 del outcome.admitted[path]

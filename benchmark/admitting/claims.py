@@ -16,7 +16,7 @@ from benchmark.record import Record
 
 DIGEST = re.compile("[0-9a-f]{64}")
 COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
-PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]*={0,2}")
+PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 
 
 def check(record: Record, allowed: Iterable[str] = ()) -> None:
@@ -37,6 +37,32 @@ def check(record: Record, allowed: Iterable[str] = ()) -> None:
     _words(record)
     if all(installed(target) for target in targets(record.config)):
         _identity(record)
+
+
+class Residents:
+    """Who is at home in which cell: what is not installed cannot be computed again, and could bear another's identity.
+
+    Args:
+        records: that are there already.
+    """
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.runs: dict[tuple[frozenset[tuple[str, str]], int], str] = {}
+        self.targets: dict[tuple[str, str], object] = {}
+        for record in records:
+            self.welcome(record)
+
+    def welcome(self, record: Record) -> None:
+        """Count one more; raises BadInput where its identity is of another run, or a part of it of another method."""
+        run = self.runs.setdefault((frozenset(record.identity.items()), record.seed), record.key)
+        if run != record.key:
+            refuse(f"identity: record {run} has the same, with this seed")
+        for part, section in record.config.items():
+            if isinstance(section, Mapping) and part in record.identity:
+                target = section.get("_target_")
+                found = self.targets.setdefault((part, record.identity[part]), target)
+                if found != target:
+                    refuse(f"identity.{part}: is that of {shown(found)}")
 
 
 def _counts(record: Record) -> None:

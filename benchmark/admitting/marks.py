@@ -15,7 +15,7 @@ from benchmark.errors import BadInput
 from benchmark.record import Record
 from benchmark.store import replace
 
-COMMITTED = Path(__file__).parents[1] / "leaderboard" / "records"
+COMMITTED = Path(__file__).parents[2] / "leaderboard" / "records"
 MARKS = "standing.json"  # key -> standing
 
 Standing = Literal["reproduced", "reported"]

@@ -17,7 +17,7 @@ def labels(part: str, records: Sequence[Record]) -> dict[str, str]:
     Versions that differ in code or in a file's content alone carry the beginning of their identity.
     """
     if part == "environment":
-        return {record.identity[part]: _environment(record) for record in records}
+        return _distinct({record.identity[part]: _environment(record) for record in records})
     sections = {record.identity[part]: record.config.get(part) for record in records}
     configs = {version: _flat(section) if isinstance(section, Mapping) else {} for version, section in sections.items()}
     varied = _varied(list(configs.values()))
@@ -27,6 +27,11 @@ def labels(part: str, records: Sequence[Record]) -> dict[str, str]:
         shown = [o for o in config if o not in ("name", "rate") and not is_path(o) and o in varied[name]]
         options = "".join(f" {option}={_short(config[option])}" for option in shown)
         found[version] = name + _rate(config) + options
+    return _distinct(found)
+
+
+def _distinct(found: Mapping[str, str]) -> dict[str, str]:
+    """Labels that several versions share, with the beginning of each one's identity."""
     taken = Counter(found.values())
     return {v: label if taken[label] == 1 else f"{label} #{v[:4]}" for v, label in found.items()}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmark.errors import BadInput
 from benchmark.record import Count, Record, VictimScores
 from benchmark.results.archive import Archive
 from benchmark.results.labels import labels
@@ -136,7 +137,9 @@ def cells(records: Iterable[Record]) -> list[Cell]:
     """Group records by everything but the seed; ordered by data set, architecture, recipe, attack, family, defense."""
     groups: dict[tuple[tuple[str, str], ...], dict[int, Record]] = defaultdict(dict)
     for record in records:
-        groups[tuple(sorted(record.identity.items()))][record.seed] = record
+        first = groups[tuple(sorted(record.identity.items()))].setdefault(record.seed, record)
+        if first.key != record.key:
+            raise BadInput(f"records {first.key} and {record.key} say that they are the same run; remove one")
     ordered = [[seeds[seed] for seed in sorted(seeds)] for seeds in groups.values()]
     names = {part: labels(part, [group[0] for group in ordered]) for part in PARTS}
     found = [Cell(group, {part: names[part][group[0].identity[part]] for part in PARTS}) for group in ordered]
