@@ -19,8 +19,9 @@ PLAIN = {"ca": 0.95, "asr": 0.0, "ra": 0.9}  # of a victim that nothing is said 
 
 @cache
 def template() -> str:
-    """A committed record as JSON text, the first by name."""
-    return min((ROOT / "leaderboard" / "records").glob("*/*.json")).read_text()
+    """A committed record as JSON text: fine-pruning on the digits."""
+    texts = (path.read_text() for path in sorted((ROOT / "leaderboard" / "records").glob("*/*.json")))
+    return next(text for text in texts if "digits.Digits" in text and "FinePruning" in text)
 
 
 def synthetic(

@@ -263,6 +263,6 @@ def test_only_charts_import_altair() -> None:
     users = {
         path.relative_to(ROOT) for path in sources if re.search(r"^(import|from) (altair|vl_)", path.read_text(), re.M)
     }
-    assert users and all(path.parts[:2] == ("benchmark", "charts") for path in users)
+    assert users and all(path.parts[:3] == ("benchmark", "results", "charts") for path in users)
     code = "import sys, benchmark.results.leaderboard, benchmark.results.typeset, benchmark.results.selecting; print('altair' in sys.modules)"
     assert python("-c", code).stdout.strip() == "False"
