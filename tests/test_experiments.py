@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,21 +22,32 @@ def test_every_choice_of_an_experiment_exists(name: str, tmp_path: Path) -> None
     with initialize_config_dir(str(CONF), version_base="1.3"):
         base = compose("config", [f"+experiment={name}"], return_hydra_config=True)
         sweeper = base.hydra.sweeper
-        grids = [{**sweeper.params, **grid} for grid in sweeper.grids.values()] or [dict(sweeper.params)]
-        assert grids != [{}], "an experiment names a sweep"
-        for grid in grids:
-            given = [f"{option}={values}" for option, values in grid.items()]
-            choices = [
-                [f"{override.key_or_group}={text}" for text in override.sweep_string_iterator()]
-                if override.is_sweep_override()
-                else [override.input_line]
-                for override in OverridesParser.create().parse_overrides(given)
-            ]
-            first = [values[0] for values in choices]
-            for at, values in enumerate(choices):
-                for value in values:
-                    try:
-                        chosen = compose("config", [f"+experiment={name}", *first[:at], value, *first[at + 1 :]])
-                    except HydraException as error:
-                        pytest.fail(f"{name}: {value}: {error}")
-                    checked({key: part for key, part in chosen.items() if key != "hydra"})
+        grids = [dict(grid) for grid in sweeper.grids.values()] or [{}]
+        assert sweeper.params or grids != [{}], "an experiment names a sweep"
+        for number, grid in enumerate(grids):
+            choices = parsed({**sweeper.params, **grid})
+            first = [values[0] for values in choices.values()]
+            for at, (option, values) in enumerate(choices.items()):
+                shared = option not in grid  # its first value stands in every grid, its others are tried in one
+                for value in values[:1] if shared and number else values:
+                    composes(name, (*first[:at], value, *first[at + 1 :]))
+
+
+def parsed(grid: Mapping[str, str]) -> dict[str, list[str]]:
+    """Option -> an override for each of its values."""
+    overrides = OverridesParser.create().parse_overrides([f"{option}={values}" for option, values in grid.items()])
+    return {
+        option: [f"{override.key_or_group}={text}" for text in override.sweep_string_iterator()]
+        if override.is_sweep_override()
+        else [override.input_line or ""]
+        for option, override in zip(grid, overrides, strict=True)
+    }
+
+
+@cache
+def composes(name: str, overrides: tuple[str, ...]) -> None:
+    try:
+        chosen = compose("config", [f"+experiment={name}", *overrides])
+    except HydraException as error:
+        pytest.fail(f"{name}: {overrides}: {error}")
+    checked({key: part for key, part in chosen.items() if key != "hydra"})

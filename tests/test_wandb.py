@@ -25,7 +25,7 @@ from benchmark.record import Record, load
 from benchmark.run import record_path
 from benchmark.wandb_tracker import PNG, WandbTracker, history, pictures, summary
 
-RUN = ("tracker=wandb", "recipe.epochs=3", "defense=strip")
+RUN = ("tracker=wandb", "recipe.epochs=3", "defense=strip", "defense.overlays=8")
 
 
 @pytest.fixture(scope="module")
