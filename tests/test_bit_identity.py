@@ -1,4 +1,4 @@
-"""The same command gives the same bits: in another store, in another process, alone or in a sweep of two workers."""
+"""The same configuration gives the same bits in another store; tests/test_sweep.py has other processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import config, script, timeless
+from conftest import config, timeless
 
 import benchmark
 from benchmark.artefact import part
@@ -40,17 +40,6 @@ def alone(warm_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store filled by a sweep of two workers; it starts empty."""
-    store = tmp_path_factory.mktemp("swept") / "store"
-    grid = ("attack=badnets,blended", "defense=random_filter,random_rejection", "hydra.launcher.n_jobs=2", "-m")
-    done = script(SMALL, f"store={store}", *grid)
-    assert done.returncode == 0, done.stderr
-    assert {Path(line) for line in done.stdout.splitlines()} == set(store.glob("records/*/*.json"))
-    return store
-
-
 def test_two_empty_stores_get_the_same_bits(alone: Path, tmp_path: Path) -> None:
     path = tmp_path / "store"
     torch.manual_seed(99)  # whatever was drawn before must not matter
@@ -61,35 +50,9 @@ def test_two_empty_stores_get_the_same_bits(alone: Path, tmp_path: Path) -> None
     assert timeless(records(path)[record.key]) == timeless(records(alone)[record.key])
 
 
-def test_a_sweep_of_two_workers_equals_a_single_process(alone: Path, swept: Path) -> None:
-    assert digests(swept) == digests(alone)
-    one, other = records(alone), records(swept)
-    assert one.keys() == other.keys() and len(one) == len(POINTS)
-    for key in one:
-        assert timeless(one[key]) == timeless(other[key])
-
-
-def test_a_sweep_publishes_each_victim_once(swept: Path) -> None:
-    """Two makers of one artefact would leave their own costs in their records."""
-    found = list(records(swept).values())
-    for stage, shared in (("clean", []), ("backdoored", ["attack"]), ("control", ["defense"])):
-        costs: dict[str, set[str]] = {}
-        for record in found:
-            made = json.dumps([record["config"][group]["_target_"] for group in shared])
-            costs.setdefault(made, set()).add(json.dumps(record["costs"][stage]))
-        assert all(len(made) == 1 for made in costs.values()), stage
-    assert len({record["weights"]["clean"] for record in found}) == 1
-    assert len({record["weights"]["backdoored"] for record in found}) == 2
-    assert len({record["weights"]["control"] for record in found}) == 2, "one for each defense, shared by the attacks"
-    assert len(digests(swept)) == 1 + 2 + 4 + 2
-    assert not list(swept.glob("**/*.tmp")) and not list(swept.glob("**/*.lease"))
-
-
-@pytest.mark.parametrize("kind", ["alone", "swept"])
-def test_every_record_names_the_weights_in_its_store(kind: str, request: pytest.FixtureRequest) -> None:
-    store: Path = request.getfixturevalue(kind)
-    held = digests(store)
-    for record in records(store).values():
+def test_every_record_names_the_weights_in_its_store(alone: Path) -> None:
+    held = digests(alone)
+    for record in records(alone).values():
         assert set(record["weights"].values()) <= set(held.values())
         assert record["weights"]["defended"] == held[record["key"]]
 

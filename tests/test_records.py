@@ -30,7 +30,7 @@ def made(warm_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A record's file, in a store at `<cwd>/store`."""
     store = tmp_path_factory.mktemp("records") / "store"
     shutil.copytree(warm_store, store)
-    chosen = config("defense=strip", "defense.overlays=8", store=store)
+    chosen = config("architecture.network.width=8", "defense=strip", "defense.overlays=8", store=store)
     benchmark.run(chosen)
     return record_path(chosen)
 

@@ -13,16 +13,19 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import ROOT, TINY, files, script, timeless
+from conftest import ROOT, TINY, config, files, script, timeless
 
+import benchmark
 from benchmark.attempts import note
 from benchmark.record import load
 from benchmark.seal import verified
 
-GRID = ("attack=badnets,blended", "defense=random_filter,random_rejection", "architecture.network.width=8", "-m")
+GRID = ("attack=badnets,blended", "defense=random_filter,random_rejection", "architecture.network.width=8")
 RUNS = 4  # a seed
 ONE, TWO = "seed=0", "seed=0,1"
 BROKEN = """
@@ -47,46 +50,92 @@ class Broken(Defense):
 """
 
 
-def records(store: Path) -> dict[str, dict[str, object]]:
-    return {path.stem: timeless(json.loads(path.read_bytes())) for path in store.glob("records/*/*.json")}
+def records(store: Path) -> dict[str, dict[str, Any]]:
+    return {path.stem: json.loads(path.read_bytes()) for path in store.glob("records/*/*.json")}
+
+
+def told(store: Path) -> dict[str, dict[str, Any]]:
+    """What makers of the same records must agree on, by key."""
+    return {key: timeless(record) for key, record in records(store).items()}
+
+
+def digests(store: Path) -> dict[str, str]:
+    return {path.stem: verified(path).digest for path in store.glob("artefacts/*/*.safetensors")}
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Seeds -> the store of a sweep by one process at a time."""
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Seeds -> a store that this process filled, run after run."""
 
     @cache
-    def of(seeds: str) -> Path:
-        store = tmp_path_factory.mktemp("alone") / "store"
-        done = script(*GRID, seeds, f"store={store}", "hydra.launcher.n_jobs=1")
-        assert done.returncode == 0, done.stderr
-        assert len(done.stdout.splitlines()) == RUNS * (seeds.count(",") + 1)
-        return store
+    def store(seeds: str) -> Path:
+        path = tmp_path_factory.mktemp("alone") / "store"
+        for point in product(*(choices(option) for option in (*GRID, seeds))):
+            benchmark.run(config(*point, store=path))
+        return path
 
-    return of
-
-
-@pytest.fixture
-def alone(reference: Callable[[str], Path]) -> Path:
-    return reference(ONE)
+    return store
 
 
-def test_a_sweep_trains_each_victim_once(alone: Path) -> None:
+def choices(override: str) -> list[str]:
+    name, values = override.split("=")
+    return [f"{name}={value}" for value in values.split(",")]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store filled by a sweep of two workers; it starts empty."""
+    store = tmp_path_factory.mktemp("swept") / "store"
+    done = script(*GRID, ONE, f"store={store}", "hydra.launcher.n_jobs=2", "-m")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == RUNS
+    assert {Path(line) for line in done.stdout.splitlines()} == set(store.glob("records/*/*.json"))
+    return store
+
+
+def test_a_sweep_of_two_workers_equals_a_single_process(alone: Callable[[str], Path], swept: Path) -> None:
+    assert digests(swept) == digests(alone(ONE))
+    assert told(swept) == told(alone(ONE)) and len(told(swept)) == RUNS
+
+
+def test_a_sweep_trains_each_victim_once(swept: Path) -> None:
     """A clean victim, two controls, two backdoored victims and four defended ones; a record for each run."""
-    assert Counter(name.split("/")[0] for name in files(alone)) == {"records": 4, "artefacts": 1 + 2 + 2 + 4}
-    logs = "".join(path.read_text() for path in alone.glob("sweeps/*/chains/*.log"))
+    assert Counter(name.split("/")[0] for name in files(swept)) == {"records": 4, "artefacts": 1 + 2 + 2 + 4}
+    logs = "".join(path.read_text() for path in swept.glob("sweeps/*/chains/*.log"))
     assert len(re.findall(r" clean \d+ of", logs)) == 2 and len(re.findall(r" attack \d+ of", logs)) == RUNS
+    assert not list(swept.glob("**/*.tmp")) and not list(swept.glob("**/*.lease"))
 
 
-def test_the_same_command_does_nothing_again(alone: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in alone.rglob("*")}
-    done = script(*GRID, ONE, f"store={alone}")
+def test_a_sweep_publishes_each_victim_once(swept: Path) -> None:
+    """Two makers of one artefact would leave their own costs in their records."""
+    found = list(records(swept).values())
+    for stage, shared in (("clean", []), ("backdoored", ["attack"]), ("control", ["defense"])):
+        costs: dict[str, set[str]] = {}
+        for record in found:
+            made = json.dumps([record["config"][group]["_target_"] for group in shared])
+            costs.setdefault(made, set()).add(json.dumps(record["costs"][stage]))
+        assert all(len(made) == 1 for made in costs.values()), stage
+    assert len({record["weights"]["clean"] for record in found}) == 1
+    assert len({record["weights"]["backdoored"] for record in found}) == 2
+    assert len({record["weights"]["control"] for record in found}) == 2, "one for each defense, shared by the attacks"
+
+
+def test_every_record_of_a_sweep_names_the_weights_in_its_store(swept: Path) -> None:
+    held = digests(swept)
+    for record in records(swept).values():
+        assert set(record["weights"].values()) <= set(held.values())
+        assert record["weights"]["defended"] == held[record["key"]]
+
+
+def test_the_same_command_does_nothing_again(swept: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in swept.rglob("*")}
+    done = script(*GRID, ONE, f"store={swept}", "-m")
     assert done.returncode == 0 and len(done.stdout.splitlines()) == RUNS
-    assert {path: path.stat().st_mtime_ns for path in alone.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in swept.rglob("*")} == before
 
 
-def test_a_plan_runs_nothing(alone: Path, tmp_path: Path) -> None:
-    empty, full = (script(*GRID[:-1], ONE, f"store={store}", "--plan") for store in (tmp_path / "store", alone))
+def test_a_plan_runs_nothing(swept: Path, tmp_path: Path) -> None:
+    empty, full = (script(*GRID, ONE, f"store={store}", "--plan") for store in (tmp_path / "store", swept))
     assert empty.returncode == full.returncode == 0 and not list((tmp_path / "store").glob("artefacts"))
     lines = {line.split()[0]: line.split()[1:4] for line in empty.stdout.splitlines()}
     assert lines["clean"] == ["1", "0", "1"] and lines["backdoored"] == ["2", "0", "2"]
@@ -117,21 +166,20 @@ def of_sweep(cmdline: Path, store: Path) -> bool:
 @pytest.mark.parametrize(
     ("kills", "seeds"), [(2, ONE), pytest.param(30, TWO, marks=[pytest.mark.slow, pytest.mark.timeout(1500)])]
 )
-def test_jobs_may_be_killed(reference: Callable[[str], Path], tmp_path: Path, kills: int, seeds: str) -> None:
+def test_jobs_may_be_killed(alone: Callable[[str], Path], tmp_path: Path, kills: int, seeds: str) -> None:
     """Four processes on two cores; a sweep that ends before all kills were done is followed by one in an empty store."""
-    alone = reference(seeds)
     store, draw, left = tmp_path / "0", random.Random(kills), kills
-    command = [sys.executable, "scripts/run.py", *TINY, *GRID[:-1], seeds, "hydra.launcher.n_jobs=4", "retry=true"]
+    command = [sys.executable, "scripts/run.py", *TINY, *GRID, seeds, "hydra.launcher.n_jobs=4", "retry=true"]
     for number in range(1, 10 + 2 * kills):
         sweep = subprocess.Popen([*command, f"store={store}", "-m"], cwd=ROOT, stderr=subprocess.PIPE, text=True)
         left -= killed_while(sweep, store, draw, left)
-        told = sweep.communicate()[1]
-        weights = {verified(path).digest for path in store.glob("artefacts/*/*.safetensors")}
+        complaint = sweep.communicate()[1]
+        weights = set(digests(store).values())
         assert all(load(path) for path in store.glob("records/*/*.json")), "nothing is partial"
         if sweep.returncode != 0:
-            assert "have no record; the same command tries them again" in told and "Traceback" not in told
+            assert "have no record; the same command tries them again" in complaint and "Traceback" not in complaint
             continue
-        assert records(store) == records(alone) and not list(store.glob("failures/*/*.json"))
+        assert told(store) == told(alone(seeds)) and not list(store.glob("failures/*/*.json"))
         assert weights == {digest for record in records(store).values() for digest in record["weights"].values()}
         if left == 0:
             break
