@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import os
 import re
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
@@ -20,6 +22,14 @@ TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"  # as the user set it
 
 class SweepFailed(RuntimeError):
     """Some runs of a sweep have no record; the message lists them."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line whose mistakes are one line, as all others are; its sub-commands are parsers of the same kind."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave the line to `guarded`, where argparse would print its usage and end the process."""
+        raise BadInput(f"{message}; see {self.prog} --help")
 
 
 def guarded(main: Callable[[], None]) -> int:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from benchmark.cli import guarded
+from benchmark.cli import Parser, guarded
 from benchmark.config import checked, compose, construct
 from benchmark.devices import torch_device
 from benchmark.errors import BadInput
@@ -59,7 +59,7 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("--architecture", default="small_cnn", help="a name in conf/architecture")
     parser.add_argument("--shape", default="3,32,32", help="of an image: channels, height, width")
     parser.add_argument("--classes", type=int, default=10)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmark.cli import guarded
+from benchmark.cli import Parser, guarded
 from benchmark.errors import BadInput
 from benchmark.results.comparison import Comparison, compare
 from benchmark.results.comparison_tables import comma_separated, latex, markdown, terminal
@@ -55,7 +55,7 @@ def show(made: Sequence[Comparison]) -> None:
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     about = "two or more: names of classes or yaml files; the first is the reference"
     parser.add_argument("defenses", nargs="+", metavar="defense", help=about)
     add_source(parser)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from altair.typing import ChartType
 
-from benchmark.cli import guarded
+from benchmark.cli import Parser, guarded
 from benchmark.errors import BadInput
 from benchmark.results.charts.cost_and_effect import cost_and_effect
 from benchmark.results.charts.detection_curves import MOST, detection_curves, detectors, rocs
@@ -69,7 +69,7 @@ def drawn(found: list[Cell], arguments: argparse.Namespace) -> ChartType | None:
 def parsed() -> argparse.Namespace:
     """The command line."""
     kinds = "; ".join(f"{name}: {told}" for name, told in KINDS.items())
-    parser = argparse.ArgumentParser(description=__doc__, epilog=kinds)
+    parser = Parser(description=__doc__, epilog=kinds)
     parser.add_argument("kind", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}")
     parser.add_argument("out", type=Path, metavar="OUT", help="a file that ends in .pdf, .png or .svg")
     add_source(parser)

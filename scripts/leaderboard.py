@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmark.cli import guarded
+from benchmark.cli import Parser, guarded
 from benchmark.results.leaderboard import Cell
 from benchmark.results.selecting import COMMITTED, add_source, every, folder
 from benchmark.results.standings import standings
@@ -47,7 +47,7 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     add_source(parser)
     parser.add_argument("--json", action="store_true", help="one JSON list of cells instead of tables")
     return parser.parse_args()

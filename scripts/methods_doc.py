@@ -9,6 +9,7 @@ from pathlib import Path
 from hydra.utils import get_class
 
 from benchmark.attack import Attack
+from benchmark.cli import Parser, guarded
 from benchmark.defense import Defense
 from benchmark.methods import Method, methods
 
@@ -22,8 +23,11 @@ ATTACKS = ("attack", "ships", "needs", "source")
 DEFENSES = ("defense", "family", "access", "source")
 
 
-def main(folder: Path) -> None:
+def main() -> None:
     """Write the page."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "docs", help="of the page (default: docs)")
+    folder: Path = parser.parse_args().folder
     attacks, defenses = methods("attack"), methods("defense")
     parts = [INTRODUCTION, "## Attacks", "", *table(ATTACKS, [attack_row(method) for method in attacks]), ""]
     parts += [line for method in attacks for line in section(method)]
@@ -72,4 +76,4 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs")
+    sys.exit(guarded(main))

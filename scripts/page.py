@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from benchmark.cli import guarded
+from benchmark.cli import Parser, guarded
 from benchmark.errors import BadInput
 from benchmark.results.site.build import build
 
@@ -57,7 +57,7 @@ def photograph(page: Path) -> None:
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     environment = os.environ.get("POSTERN_STORE")
     parser.add_argument(
         "--store", type=Path, default=environment and Path(environment), help="a store; shows its records"

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import benchmark
-from benchmark.cli import guarded
+from benchmark.cli import Parser, guarded
 from benchmark.config import CONF, checked
 from benchmark.errors import BadInput
 from benchmark.results.leaderboard import cells, read
@@ -60,7 +60,7 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("--records", type=Path, help="a folder with the demo's records, e.g. leaderboard/records")
     return parser.parse_args()
 

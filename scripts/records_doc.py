@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmark.cli import Parser, guarded
 from benchmark.record import Record
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -47,8 +48,11 @@ In other languages, [record.schema.json](record.schema.json) (JSON Schema, draft
 PLAIN = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}
 
 
-def main(folder: Path) -> None:
+def main() -> None:
     """Write both files."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=DOCS, help="of both files (default: docs)")
+    folder: Path = parser.parse_args().folder
     schema = Record.model_json_schema(by_alias=True)
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     sections = [section("Record", schema), *(section(name, schema["$defs"][name]) for name in parts(schema))]
@@ -96,4 +100,4 @@ def kind(it: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS)
+    sys.exit(guarded(main))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
@@ -43,9 +45,26 @@ def single(config: DictConfig) -> None:
     print(record_path(config))
 
 
+def begin() -> None:
+    """Start Hydra, once it is known that its parser would not print its usage and end the process.
+
+    Raises:
+        BadInput: a flag that it does not have, or one with a value it does not take.
+    """
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        _, unknown = parser.parse_known_args()
+    except argparse.ArgumentError as error:
+        raise BadInput(f"{error}; see scripts/run.py --help") from error
+    if unknown:
+        raise BadInput(f"unrecognized arguments: {' '.join(unknown)}; see scripts/run.py --help")
+    main()
+
+
 if __name__ == "__main__":
     # argparse, below Hydra, takes no override after a flag: -m may stand anywhere.
     if PLAN in sys.argv:
         sys.argv = [argument for argument in sys.argv if argument != PLAN] + ["hydra.sweeper.plan=true", "-m"]
     sys.argv.sort(key=lambda argument: argument in ("-m", "--multirun"))
-    sys.exit(guarded(main))
+    sys.exit(guarded(begin))

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from statistics import fmean
 
-from benchmark.cli import guarded
+from benchmark.cli import Parser, guarded
 from benchmark.errors import BadInput
 from benchmark.keys import Keys
 from benchmark.store import Store
@@ -67,7 +67,7 @@ def main() -> None:
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     for name, default, meaning in OPTIONS:
         one, many = (default[0], "+") if isinstance(default, tuple) else (default, None)
         parser.add_argument(f"--{name}", type=type(one), nargs=many, default=default, help=meaning)

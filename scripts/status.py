@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from benchmark.cli import guarded
+from benchmark.cli import Parser, guarded
 from benchmark.errors import BadInput
 from benchmark.store import Store
 from benchmark.sweep.announcement import announced
@@ -22,7 +21,7 @@ PAUSE = 5.0  # seconds between two looks of --watch
 
 def main() -> None:
     """Print the state of one sweep, once or until it is finished."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("--store", type=Path, default=Path(os.environ.get("POSTERN_STORE", "store")))
     parser.add_argument("--sweep", help="a folder's name below <store>/sweeps; the latest one if left out")
     parser.add_argument("--watch", action="store_true", help="look again every few seconds until nothing runs or waits")

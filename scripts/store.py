@@ -9,7 +9,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-from benchmark.cli import SweepFailed, guarded
+from benchmark.cli import Parser, SweepFailed, guarded
 from benchmark.errors import BadInput
 from benchmark.exchange import pack, prunable, remove, unpack
 from benchmark.inventory import PARTS, Holdings, members, planned, problems, size, sizes
@@ -41,13 +41,13 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     environment = os.environ.get("POSTERN_STORE", "store")
     common.add_argument("--store", type=Path, default=Path(environment), help="the store's folder")
 
-    def action(name: str, words: str) -> argparse.ArgumentParser:
+    def action(name: str, words: str) -> Parser:
         return actions.add_parser(name, parents=[common], help=words, description=words)
 
     action("size", "files and bytes of each part")

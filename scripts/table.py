@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmark.cli import guarded
+from benchmark.cli import Parser, guarded
 from benchmark.results.grids import grids
 from benchmark.results.merits import SCORES
 from benchmark.results.selecting import add_slice, add_source, selected
@@ -25,7 +25,7 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     add_source(parser)
     add_slice(parser)
     scores = ", ".join(SCORES)

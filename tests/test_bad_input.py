@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import config, files, python, script
+from conftest import ROOT, config, files, python, script
 from PIL import Image
 
 import benchmark
@@ -299,6 +301,61 @@ def test_a_store_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFi
     code = cli.guarded(lambda: _run(dict(config(store=tmp_path / "store"))))
     told = capsys.readouterr().err
     assert code in (1, 2) and told.count("\n") == 1 and str(tmp_path / "store") in told
+
+
+SCRIPTS = sorted(path for path in (ROOT / "scripts").glob("*.py") if 'if __name__ == "__main__"' in path.read_text())
+NEEDED = {"admit": ["x"], "compare": ["x", "y"], "figure": ["heat_map", "x.svg"], "store": ["size"]}
+
+
+def ended(path: Path, *arguments: str, monkeypatch: pytest.MonkeyPatch) -> object:
+    """The exit code of a script with these arguments, in this process: starting twenty takes a minute."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", [str(path), *arguments])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(path), run_name="__main__")
+    return left.value.code
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_every_script_answers_an_unknown_option_in_one_line_and_has_help(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = ended(path, *NEEDED.get(path.stem, []), "--colour", "red", monkeypatch=monkeypatch)
+    told = capsys.readouterr()
+    assert code == 2 and told.out == "" and told.err.count("\n") == 1, told.err
+    assert told.err.startswith("postern: unrecognized arguments: --colour") and told.err.endswith(" --help\n")
+    if path.stem != "run":  # Hydra's help, below
+        assert not ended(path, "--help", monkeypatch=monkeypatch)
+        told = capsys.readouterr()
+        assert told.out.startswith(f"usage: {path.name}") and told.err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("figure", ["heatmap", "x.svg"], "argument KIND: invalid choice: 'heatmap' (choose from "),
+        ("figure", ["heat_map"], "the following arguments are required: OUT; see figure.py --help"),
+        ("figure", ["trade_off", "x.svg", "--price"], "argument --price: expected one argument"),
+        ("store", [], "the following arguments are required: ACTION; see store.py --help"),
+        ("store", ["export"], "the following arguments are required: file, keys; see store.py export --help"),
+        ("store", ["shrink"], "invalid choice: 'shrink' (choose from "),
+        ("simulate", ["--seeds", "many"], "argument --seeds: invalid int value: 'many'; see simulate.py --help"),
+        ("table", ["--latex", "--csv"], "argument --csv: not allowed with argument --latex"),
+        ("run", ["--cfg", "everything"], "invalid choice: 'everything' (choose from "),
+        ("run", ["--config-dir"], "expected one argument; see scripts/run.py --help"),
+    ],
+)
+def test_a_mistake_in_an_option_is_one_line(
+    name: str,
+    arguments: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = ended(ROOT / "scripts" / f"{name}.py", *arguments, monkeypatch=monkeypatch)
+    told = capsys.readouterr()
+    assert code == 2 and told.out == "" and told.err.count("\n") == 1 and told.err.startswith("postern: "), told.err
+    assert words in told.err
 
 
 def test_help_names_the_groups() -> None:

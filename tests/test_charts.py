@@ -177,6 +177,42 @@ def test_success_over_rate_has_a_dot_for_every_seed() -> None:
     assert described(chart).endswith("Without a defense: Alpha 60.0 % at 1 %, 100.0 % at 10 %.")
 
 
+def legends(chart: ChartType) -> list[dict[str, tuple[str, str]]]:
+    """Family -> colour and shape, as each part of a chart that has families says."""
+    parts = [part["encoding"] for part in chart.to_dict()["layer"] if "shape" in part.get("encoding", {})]
+    scales = [(encoding["color"]["scale"], encoding["shape"]["scale"]) for encoding in parts]
+    return [
+        dict(zip(colour["domain"], zip(colour["range"], shape["range"], strict=True), strict=True))
+        for colour, shape in scales
+    ]
+
+
+def test_a_legend_has_the_families_that_are_drawn_and_each_keeps_its_look() -> None:
+    """A filter, a repair and an outsider's family are ranked; of model detectors there is a grey point alone."""
+
+    def family(name: str) -> dict[str, Any]:
+        return {"methods__defense": {"name": name, "family": name, "needs": []}}
+
+    kinds = {"Tuned": "repair", "Sieve": "filter", "Odd": "ritual"}
+    records = {name: three("Alpha", name, 0.1, **family(kind)) for name, kind in kinds.items()}
+    grey = three("Alpha", "Judge", 0.1, seeds=1, **family("model detector"))
+    looks: dict[str, set[tuple[str, str]]] = {}
+    for drawn in (("Tuned", "Sieve", "Odd"), ("Sieve",), ("Odd", "Tuned")):
+        found = cells([*grey, *(record for name in drawn for record in records[name])])
+        for chart in (trade_off(found), cost_and_effect(found)):
+            assert chart is not None
+            wanted = {kinds[name] for name in drawn}
+            shown = set(texts(svg(chart)))
+            assert shown & {*kinds.values(), "input detector", "model detector", "training"} == wanted
+            for legend in legends(chart):
+                assert set(legend) == wanted
+                for name, look in legend.items():
+                    looks.setdefault(name, set()).add(look)
+    assert all(len(each) == 1 for each in looks.values()) and len(set.union(*looks.values())) == 3
+    alone = trade_off(cells(grey))
+    assert alone is not None and "model detector" not in texts(svg(alone)), "nothing is ranked"
+
+
 # ---- as files
 
 

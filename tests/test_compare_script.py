@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from benchmark.results.charts.files import SUFFIXES, described
 from benchmark.results.charts.files import write as draw
 from benchmark.results.comparison import compare
 from benchmark.results.leaderboard import cells
+from benchmark.results.pairing import named
 
 ATTACKS = ("BadNets", "Blended", "Sig", "Ssba", "TaCT", "FTrojan")
 HOSTILE = "<script>alert(1)</script>|&_%"
@@ -61,10 +63,28 @@ def test_a_form_is_all_that_is_printed(folder: Path) -> None:
     assert done.returncode == 0 and len(lines) == 7 and lines[0].startswith("board,attack,defense,reference,counts")
 
 
+def test_every_name_that_is_offered_can_be_given() -> None:
+    """A yaml's name, the whole label where one of several versions is meant, and that of a class without a yaml."""
+    made = [synthetic("BadNets", name) for name in ("FinePruning", "RandomFilter", "Mine")]
+    for record, target in zip(made[:2], ("fine_pruning.FinePruning", "random_filter.RandomFilter"), strict=True):
+        assert record.config["defense"]["_target_"].rpartition(".")[2] == target.partition(".")[2]
+        record.config["defense"]["_target_"] = f"baselines.defenses.{target}"
+    found = cells([*made, *(synthetic("BadNets", "FineTuning", config__defense__epochs=epochs) for epochs in (5, 50))])
+    with pytest.raises(BadInput) as error:
+        named(found, "fine_tuning epochs=500")
+    offered = shlex.split(str(error.value).partition("first: ")[2].replace(",", ""))
+    assert offered[:2] == ["FineTuning epochs=50", "FineTuning epochs=5"]
+    assert set(offered[2:]) == {"fine_pruning", "random_filter", "Mine"}
+    assert {named(found, name) for name in offered} == {cell.label["defense"] for cell in found}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("fine_tuning", "beatrix"), "beatrix: no record has this defense; there are FinePruning, FineTuning"),
+        (
+            ("fine_tuning", "fine_prunning"),
+            "fine_prunning: no record has this defense; give some of these, nearest first: FinePruning, FineTuning\n",
+        ),
         (("fine_tuning", "fine_pruning", "--figure", "x.gif"), "x.gif: is no picture that can be drawn"),
     ],
 )

@@ -199,7 +199,10 @@ def test_names_of_classes_and_files_in_any_case() -> None:
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (("First", "Nobody"), "Nobody: no record has this defense; there are First, Second, Third"),
+        (
+            ("First", "Nobody"),
+            "Nobody: no record has this defense; give some of these, nearest first: Second, Third, First",
+        ),
         (("First", "first"), "are not two or more different defenses"),
         (("First",), "are not two or more different defenses"),
     ],

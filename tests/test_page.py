@@ -17,6 +17,7 @@ from synthetic import synthetic, write
 
 from benchmark.errors import BadInput
 from benchmark.record import Record
+from benchmark.results.reproduce import constructors
 
 pytest.importorskip("jinja2")
 pytest.importorskip("itables")
@@ -25,6 +26,7 @@ api = pytest.importorskip("playwright.sync_api")
 
 from benchmark.results.site.build import build  # noqa: E402
 from benchmark.results.site.drawings import histogram, line, picture, roc  # noqa: E402
+from benchmark.results.site.table import COLUMNS  # noqa: E402
 from benchmark.results.site.templating import embedded  # noqa: E402
 
 CHROMIUM = shutil.which("chromium")
@@ -38,6 +40,12 @@ RATES = {  # defense -> seed -> attack success that is left
     "FinePruning": (0.5, 0.25, 0.0),
     "NeuralCleanse": (0.1, 0.0, 0.2),
 }
+DETECTED = {"FineTuning": "rows", "FinePruning": "inputs", "NeuralCleanse": "model"}  # on BadNets at 5 %
+FIRST = {  # what the first click on a head brings up
+    "words": "attack defense family access modality dataset architecture recipe environment status",
+    "least": "rate rank asr_defended residual cost_victim cost_control reactivation seconds memory",
+    "most": "ca_clean ca_backdoored ca_defended asr_backdoored ra_defended removed n",
+}
 
 
 def planted() -> Iterator[Record]:
@@ -45,9 +53,29 @@ def planted() -> Iterator[Record]:
     for attack, rate in (("BadNets", 0.05), ("BadNets", 0.1), ("Blended", 0.05)):
         for defense, left in RATES.items():
             for seed, asr in enumerate(left):
-                rates = {"defended": {"asr": asr, "ra": 0.7}, "control": {"asr": 0.01}}
-                yield synthetic(attack, defense, seed, rates, config__attack__rate=rate)
+                rates = {victim: {"ca": 0.95 - rate / 10} for victim in ("clean", "backdoored")}
+                rates["defended"] = {"asr": asr, "ra": 0.7, "ca": 0.93 + asr / 100}
+                rates["control"] = {"asr": 0.01, "ca": 0.94 - asr / 100}
+                changes = {"config__attack__rate": rate, "detection": detection("", seed)}
+                if (attack, rate) == ("BadNets", 0.05):
+                    changes["detection"] = detection(DETECTED[defense], seed)
+                price = {"seconds": 10 + 90 * asr, "cpu_seconds": 1.0, "peak_memory": int(1e9 * (1 - asr))}
+                yield synthetic(attack, defense, seed, rates, **changes, costs__defended=price)
     yield synthetic("Sig", rates={"backdoored": {"asr": 0.2}})
+
+
+def detection(kind: str, seed: int) -> dict[str, Any]:
+    """An AUROC of 0.7 on rows or of 0.6 on inputs, or verdicts that are right but for an alarm at seed 0."""
+    apart = {"auroc": {"rows": 0.7, "inputs": 0.6}.get(kind), "tpr_at_1": None, "tpr_at_5": None}
+    apart |= {"positives": 1, "negatives": 1}
+    verdict = {"score": None, "detected": True, "suspect": 0, "correct": True}
+    found = {
+        "rows": {"separation": apart, "within_target": apart},
+        "inputs": {"separation": apart, "successful": apart},
+        "model": {"backdoored": verdict, "control": {**verdict, "detected": seed == 0, "correct": None}},
+    }
+    found["rows"] |= dict.fromkeys(("precision", "recall", "false_flags", "control_flags"))
+    return {name: part if name == kind else None for name, part in found.items()}
 
 
 def hostile() -> Record:
@@ -114,14 +142,25 @@ class Watched:
         self.page.goto(path.as_uri() + anchor)
         return self.page
 
+    def sorted_by(self, name: str) -> list[str]:
+        """First lines of a column after a click on its head, all columns being shown; a dash where there is no value."""
+        at = [column.name for column in COLUMNS].index(name)
+        self.page.locator("#table thead tr:last-child th").nth(at).click()
+        return [text.strip().split("\n")[0] for text in self.shown(at)]
+
     def column(self, title: str) -> list[str]:
         """What the shown rows say under a head of the lower row, the first of that name."""
-        script = """title => {
-            const heads = [...document.querySelectorAll("#table thead tr:last-child th")];
-            const at = heads.findIndex(head => head.textContent === title);
+        script = """title => [...document.querySelectorAll("#table thead tr:last-child th")]
+            .findIndex(head => head.textContent === title)"""
+        return self.shown(self.page.evaluate(script, title))
+
+    def shown(self, at: int) -> list[str]:
+        """What the shown rows say in a column."""
+        script = """async at => {
+            await new Promise(done => setTimeout(done)); // rows are sorted a moment after the event
             return [...document.querySelectorAll("#table tbody tr")].map(row => row.cells[at].innerText);
         }"""
-        found: list[str] = self.page.evaluate(script, title)
+        found: list[str] = self.page.evaluate(script, at)
         return found
 
 
@@ -153,6 +192,84 @@ def test_a_head_sorts_by_pointer_and_by_enter(tab: Watched, site: Path) -> None:
     removed.locator("[role=button]").focus()
     page.keyboard.press("Enter")
     assert [float(text) for text in tab.column("removed") if text != "-"] == sorted(shown)
+
+
+def test_the_tab_key_reaches_a_head_and_enter_sorts(tab: Watched, site: Path) -> None:
+    page = tab.open(site / "index.html")
+    page.locator("[aria-label='Table of cells']").focus()
+    reached: list[str] = []
+    while "Rank" not in reached and len(reached) < 20:
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.closest('th')?.textContent ?? ''"))
+    assert reached == ["Attack", "Rate", "Defense", "Data", "Status", "Rank"]
+    page.keyboard.press("Enter")
+    shown = [text.split()[0] for text in tab.column("Rank")]
+    assert shown[0] == "1" and shown == sorted(shown, key=lambda rank: (rank == "-", rank))
+
+
+def test_the_first_click_brings_up_the_useful_end_and_what_has_no_value_stays_last(tab: Watched, site: Path) -> None:
+    page = tab.open(site / "index.html")
+    for box in page.locator("#columns input").all():
+        box.evaluate("box => { if (!box.checked) box.click(); }")
+    known = {name: end for end, names in FIRST.items() for name in names.split()}
+    assert known.keys() | {"detection"} == {column.name for column in COLUMNS}
+    for name, end in known.items():
+        once, twice = tab.sorted_by(name), tab.sorted_by(name)
+        there = [text for text in once if text != "-"]
+        nothing = ["-"] * (len(once) - len(there))
+        assert len(once) == 11 and once == there + nothing and twice[len(there) :] == nothing, name
+        if end == "words":
+            good = [text for text in there if "hacked" not in text]
+            assert good == sorted(good, key=str.lower), name
+        else:
+            numbers = [float(text) for text in there]
+            assert numbers == sorted(numbers, reverse=end == "most"), name
+            assert [float(text) for text in twice[: len(there)]] == numbers[::-1], name
+            assert len(set(numbers)) > 1 or name == "reactivation", "an order of equals shows nothing"
+
+
+def test_detection_is_sorted_by_its_number_and_found_by_its_words(tab: Watched, site: Path) -> None:
+    page = tab.open(site / "index.html")
+    page.locator("#table thead tr:last-child th", has_text="Detection").click()
+    best = ["model 3/3 right, 1/3 false", "rows AUROC 0.700", "inputs AUROC 0.600"]  # 5/6, 0.7 and 0.6
+    assert tab.column("Detection") == best + ["-"] * 8
+    page.locator("#table thead tr:last-child th", has_text="Detection").click()
+    assert tab.column("Detection") == best[::-1] + ["-"] * 8
+    page.get_by_label("Search").fill("auroc")
+    page.locator("#shown", has_text="2 of").wait_for()
+    assert tab.column("Detection") == best[:0:-1]
+
+
+def test_at_1280_pixels_the_table_scrolls_down_only(browser: Any, site: Path) -> None:
+    """With a scroll bar of 15 pixels, the longest names and words that the suite has, and a column sorted."""
+    context = browser.new_context(viewport={"width": 1280 - 15, "height": 900})
+    watched = Watched(context)
+    page = watched.open(site / "index.html", "#search=digits")
+    longest = [max(names, key=len) for names in (named("attack"), named("defense"))]
+    script = """([attack, defense]) => {
+        const [row] = document.querySelectorAll("#table tbody tr");
+        row.cells[0].querySelector("a").textContent = attack;
+        row.cells[2].querySelector("b").textContent = defense;
+        row.querySelector(".status").textContent = "preliminary";
+        for (const cell of row.cells) if (/^-?[0-9]+[.][0-9]$/.test(cell.innerText)) cell.textContent = "100.0";
+        const box = document.querySelector("[aria-label='Table of cells']");
+        return [box.scrollWidth - box.clientWidth, document.documentElement.scrollWidth - innerWidth];
+    }"""
+    assert page.evaluate(script, longest) == [0, 0]
+    page.locator("#table thead tr:last-child th", has_text="Seconds").click()
+    assert page.evaluate(script, longest) == [0, 0]
+    heads = page.locator("#table thead tr:last-child th").all_inner_texts()
+    assert not {"MB", "left", "Re-activation"} & set(heads), "hidden until they are asked for"
+    page.locator("#columns").evaluate("list => { list.parentElement.open = true; }")
+    page.get_by_label("Gain: left").check()
+    assert "left" in page.locator("#table thead tr:last-child th").all_inner_texts()
+    context.close()
+    assert watched.faults == []
+
+
+def named(group: str) -> list[str]:
+    """Classes of the methods that there are."""
+    return [target.rpartition(".")[2] for target in constructors(group).values()]
 
 
 def test_filters_work_by_keyboard_and_stay_in_the_address(tab: Watched, site: Path) -> None:
@@ -215,10 +332,8 @@ def test_numbers_are_those_of_the_records(tab: Watched, site: Path, records: Pat
         wanted.add((*names, f"{100 * mean('clean', 'ca'):.1f}", after, f"{100 * removed:.1f}", str(len(runs))))
     page = tab.open(site / "index.html")
     page.locator("#facet-status").wait_for()
-    columns = [tab.column(title) for title in ("Attack", "Rate", "Defense", "clean", "removed", "Seeds")]
-    robust = page.evaluate(
-        """() => [...document.querySelectorAll("#table tbody tr")].map(row => row.cells[11].innerText)"""
-    )
+    columns = [tab.column(title) for title in ("Attack", "Rate", "Defense", "clean", "removed", "n")]
+    robust = tab.shown(11)
     shown = {
         (attack.split()[0], rate, defense.split()[0], clean, ra, removed, seeds)
         for (attack, rate, defense, clean, removed, seeds), ra in zip(zip(*columns, strict=True), robust, strict=True)
@@ -296,6 +411,11 @@ def test_without_scripts_the_table_is_there(browser: Any, site: Path) -> None:
     page.set_default_timeout(PATIENCE)
     page.goto((site / "index.html").as_uri())
     assert page.locator("#table tbody tr").count() == 11 and not page.locator("#filters").is_visible()
+    heads = page.locator("#table thead tr:first-child th:visible").evaluate_all(
+        "heads => heads.map(head => head.colSpan)"
+    )
+    assert sum(heads) == page.locator("#table thead tr:last-child th:visible").count(), "each column has a head above"
+    assert sum(heads) == page.locator("#table tbody tr:first-child > :visible").count() < len(COLUMNS)
     assert "Without scripts" in page.locator("main").inner_text()
     context.close()
 

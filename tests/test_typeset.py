@@ -218,7 +218,15 @@ def test_slices(found: list[Cell], wanted: dict[str, list[str]], count: int) -> 
     [
         (
             {"attack": ["Alhpa"]},
-            "--attack Alhpa: no record has it, the nearest is Alpha 5 %; there are Alpha 5 %, Beta 5 %",
+            "--attack Alhpa: no record has it; give one of these, nearest first: Alpha, Beta",
+        ),
+        (
+            {"attack": ["beta 50 %"]},
+            "--attack beta 50 %: no record has it; give one of these, nearest first: 'Beta 5 %', 'Alpha 5 %'",
+        ),
+        (
+            {"access": ["weights"]},
+            "--access weights: no record has it; give one of these, nearest first: 'clean + labels + weights', train",
         ),
         ({"family": ["filter"], "attack": ["Beta"]}, "--family filter --attack Beta: no record is all of that"),
     ],

@@ -59,7 +59,7 @@ class Table:
     @cached_property
     def _file(self) -> pq.ParquetFile:
         with self._sound():
-            file = pq.ParquetFile(self.path)
+            file = pq.ParquetFile(self.path, memory_map=True)  # no place in the file that processes would share
             if not file.schema_arrow.equals(COLUMNS):
                 raise ValueError(f"its columns are not texts called {', '.join(COLUMNS.names)}")
             return file
@@ -67,8 +67,11 @@ class Table:
     @cached_property
     def _places(self) -> dict[str | None, tuple[int, int]]:
         """Key -> row group and row in it."""
-        groups = ((group, self._column(group, "key")) for group in range(self._file.num_row_groups))
-        return {key: (group, row) for group, keys in groups for row, key in enumerate(keys)}
+        with self._sound():
+            keys = self._file.read(["key"], use_threads=False)["key"].to_pylist()
+            sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
+        rows = ((group, row) for group, size in enumerate(sizes) for row in range(size))
+        return dict(zip(keys, rows, strict=True))
 
     def _column(self, group: int, name: str) -> list[str | None]:
         with self._sound():

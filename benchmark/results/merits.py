@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 from types import MappingProxyType
+from typing import NamedTuple
 
 from benchmark.results.charts.points import rounded
 from benchmark.results.leaderboard import Cell
@@ -50,6 +51,31 @@ def auroc(cell: Cell) -> float | None:
     looked = [part for r in cell.records if r.detection for part in (r.detection.rows, r.detection.inputs) if part]
     areas = [part.separation.auroc for part in looked if part.separation.auroc is not None]
     return fmean(areas) if areas else None
+
+
+class Verdicts(NamedTuple):
+    """A model detector's words on the victims of a cell and on as many controls."""
+
+    right: int  # backdoored, and by the right label
+    alarms: int  # on controls
+    n: int
+
+
+def verdicts(cell: Cell) -> Verdicts | None:
+    """Counts over seeds; None for defenses that say nothing on models."""
+    found = [record.detection.model for record in cell.records if record.detection and record.detection.model]
+    right = sum(said.backdoored.detected and bool(said.backdoored.correct) for said in found)
+    return Verdicts(right, sum(said.control.detected for said in found), len(found)) if found else None
+
+
+def detected(cell: Cell) -> float | None:
+    """How well a defense tells what is backdoored from what is not, in [0, 1] and 0.5 by chance; None if it does not.
+
+    It is the AUROC, or, where there are verdicts alone, the area under the ROC through the one point that they are:
+    (1 + share right - share of false alarms) / 2. To order by, not to show: that takes more models than a cell has.
+    """
+    measured, said = auroc(cell), verdicts(cell)
+    return measured if measured is not None or said is None else (1 + (said.right - said.alarms) / said.n) / 2
 
 
 NAMES = {"ca": "clean accuracy", "asr": "attack success", "ra": "robust accuracy"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
@@ -13,16 +12,18 @@ from pathlib import Path
 from benchmark.errors import BadInput
 from benchmark.results.archive import Archive
 from benchmark.results.leaderboard import Cell, cells, read
+from benchmark.results.names import nearest_first, plain
 
 COMMITTED = Path("leaderboard/records")
 FACETS = ("dataset", "architecture", "recipe", "environment", "attack", "defense", "family", "access")
+OPTIONED = ("attack", "defense", "dataset", "architecture", "recipe")  # facets whose labels go on after their name
 
 
 def add_source(parser: ArgumentParser) -> None:
     """Add `--store` and `--records`."""
     given = os.environ.get("POSTERN_STORE")
     parser.add_argument("--store", type=Path, default=given and Path(given), help="a store; reads its records")
-    parser.add_argument("--records", type=Path, help=f"a folder of records (default: {COMMITTED})")
+    parser.add_argument("--records", type=Path, help=f"a folder of records, or a Parquet file (default: {COMMITTED})")
 
 
 def add_slice(parser: ArgumentParser, facets: Sequence[str] = FACETS) -> None:
@@ -107,16 +108,15 @@ def _called(cell: Cell, facet: str, name: str) -> bool:
     text = _text(cell, facet)
     if "*" in name:
         return fnmatchcase(text.lower(), name.lower())
-    first = text.partition(" ")[0] if facet in ("attack", "defense", "dataset", "architecture", "recipe") else text
-    return _plain(name) in (_plain(text), _plain(first))
+    return plain(name) in (plain(text), plain(_first(text, facet)))
 
 
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
+def _first(text: str, facet: str) -> str:
+    return text.partition(" ")[0] if facet in OPTIONED else text
 
 
 def _unknown(found: Sequence[Cell], facet: str, name: str) -> str:
-    known = sorted({_text(cell, facet) for cell in found})
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f", the nearest is {near[0]}" if near else ""
-    return f"--{facet} {name}: no record has it{hint}; there are {', '.join(known)}"
+    """Whoever typed a label's options is told labels, whoever typed a name is told names."""
+    labels = {_text(cell, facet) for cell in found}
+    known = labels if " " in name or "*" in name else {_first(label, facet) for label in labels}
+    return f"--{facet} {name}: no record has it; give one of these, nearest first: {nearest_first(name, known)}"

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from benchmark.record import Detection
 from benchmark.results.leaderboard import Cell
+from benchmark.results.merits import verdicts
 from benchmark.results.standings import Standing
 
 COLUMNS = (
@@ -49,7 +50,7 @@ def board(cell: Cell) -> str:
 def detection(cell: Cell) -> str:
     """What a defense detected, over seeds, or "-"."""
     found = [record.detection for record in cell.records if record.detection is not None]
-    return "; ".join(part for part in (_rows(found), _inputs(found), _model(found)) if part) or "-"
+    return "; ".join(part for part in (_rows(found), _inputs(found), _model(cell)) if part) or "-"
 
 
 def terminal(found: Sequence[Cell]) -> list[Table]:
@@ -113,10 +114,6 @@ def _inputs(found: Sequence[Detection]) -> str:
     return f"inputs AUROC {fmean(areas):.3f}" if areas else ""
 
 
-def _model(found: Sequence[Detection]) -> str:
-    verdicts = [d.model for d in found if d.model is not None]
-    if not verdicts:
-        return ""
-    right = sum(v.backdoored.detected and bool(v.backdoored.correct) for v in verdicts)
-    alarms = sum(v.control.detected for v in verdicts)
-    return f"model {right}/{len(verdicts)} right, {alarms}/{len(verdicts)} false"
+def _model(cell: Cell) -> str:
+    said = verdicts(cell)
+    return "" if said is None else f"model {said.right}/{said.n} right, {said.alarms}/{said.n} false"

@@ -59,10 +59,11 @@ def cost_and_effect(cells: Sequence[Cell], price: Price = "seconds") -> ChartTyp
     )
     middles = _labelled(_middles(found, in_time), low, high, in_time)
     named = alt.Chart(data(middles)).encode(*axes)
+    rows = [point.row for point in found]
     dx, dy, align = (alt.expr(f"datum.{field}") for field in ("dx", "dy", "align"))
     layers = [
-        *points([point.row for point in found], axes),
-        named.mark_point(filled=True, size=130, opacity=1, stroke=INK, strokeWidth=1).encode(*families()),
+        *points(rows, axes),
+        named.mark_point(filled=True, size=130, opacity=1, stroke=INK, strokeWidth=1).encode(*families(rows)),
         named.mark_text(color=INK, align=align, dx=dx, dy=dy, fontSize=11).encode(text="name:N"),
     ]
     told = [f"{row['name']} {percent(float(row['y'] or 0))}" for row in middles]

@@ -23,16 +23,26 @@ Axes = tuple[alt.X, alt.Y]
 
 
 def data(rows: Sequence[Row]) -> alt.InlineData:
-    """Rows as data inside the chart: no data frame, no limit on rows, no file."""
-    return alt.InlineData(values=list(rows))
+    """Rows inside the chart: no data frame, no limit on rows, no file; a tuple, since lists are copied deeply."""
+    return alt.InlineData(values=tuple(rows))
 
 
-def families() -> tuple[alt.Color, alt.Shape]:
-    """A colour and a shape for each family, told by one legend."""
-    legend = alt.Legend(title=None, orient="bottom", symbolOpacity=1, symbolStrokeWidth=0)
+def families(rows: Sequence[Row]) -> tuple[alt.Color, alt.Shape]:
+    """A colour and a shape for each family, told by one legend.
+
+    Args:
+        rows: of the chart; the legend has the families of those that are `ranked`, since the others are grey.
+    """
+    there = {str(row["family"]) for row in rows if row["ranked"]}
+    # Families of outsiders share what is left over: there are more names than colours that can be told apart.
+    known = list(zip(FAMILIES, COLOURS, SHAPES, strict=False))
+    looks = [*known, *((name, COLOURS[-1], SHAPES[0]) for name in sorted(there - set(FAMILIES)))]
+    shown = [look for look in looks if look[0] in there]
+    names, colours, shapes = ([look[at] for look in shown] for at in range(3))
+    legend = alt.Legend(title=None, orient="bottom", symbolOpacity=1, symbolStrokeWidth=0) if shown else None
     return (
-        alt.Color("family:N", scale=alt.Scale(domain=FAMILIES, range=COLOURS), legend=legend),
-        alt.Shape("family:N", scale=alt.Scale(domain=FAMILIES, range=SHAPES), legend=legend),
+        alt.Color("family:N", scale=alt.Scale(domain=names, range=colours), legend=legend),
+        alt.Shape("family:N", scale=alt.Scale(domain=names, range=shapes), legend=legend),
     )
 
 
@@ -41,7 +51,7 @@ def points(rows: Sequence[Row], axes: Axes) -> list[alt.Chart]:
     base = alt.Chart(data(rows)).encode(*axes)
     others = base.transform_filter("!datum.ranked").mark_point(size=26, color=UNRANKED, strokeWidth=1.2)
     ranked = base.transform_filter("datum.ranked").mark_point(filled=True, size=34, opacity=0.8)
-    return [others, ranked.encode(*families())]
+    return [others, ranked.encode(*families(rows))]
 
 
 def lines(labels: Sequence[str], field: str, plain: bool = False) -> tuple[alt.Color, alt.StrokeDash]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmark import sources
 from benchmark.errors import BadInput
 from benchmark.methods import Method, methods
-from benchmark.results.site.figures import Figures, section
+from benchmark.record import Record
+from benchmark.results.leaderboard import Cell
+from benchmark.results.site.figures import section
+from benchmark.results.site.rows import AT
 
 KINDS = ("attack", "defense")
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,60}")  # names that may name a file
@@ -52,29 +55,37 @@ class Author:
     results: list[Result] = field(default_factory=list)
     total: int = 0
 
-    def add(self, figures: Figures) -> None:
-        """Count a cell, and keep its numbers while there is room."""
+    def add(self, cell: Cell, row: Sequence[Any]) -> None:
+        """Count a cell, and keep the numbers of its row in the table while there is room."""
         self.total += 1
         if len(self.results) < MOST:
-            label = figures.cell.label
+            label = cell.label
             other = label["defense" if self.kind == "attack" else "attack"]
             own = " ".join(label[self.kind].split(" ")[1:])
             place = ", ".join(part for part in (label["dataset"], label["architecture"], label["recipe"], own) if part)
-            before, after = (figures.score(victim, "asr").mean for victim in ("backdoored", "defended"))
-            removed = figures.effect["removed"]
-            self.results.append(Result(figures.slug, other, place, figures.status, before, after, removed))
+            status, before, after, removed = (
+                row[AT[n]] for n in ("status", "asr_backdoored", "asr_defended", "removed")
+            )
+            before, after = (score and score[0] for score in (before, after))
+            self.results.append(Result(row[-1], other, place, status, before, after, removed))
 
 
 class Authors:
-    """All methods that records name; what they say of themselves is parsed, never imported."""
+    """All methods that records name; what they say of themselves is parsed, never imported.
 
-    def __init__(self) -> None:
+    Args:
+        cells: whose methods are meant; the first to come gets the page's plain name.
+    """
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
         self.found: dict[tuple[str, str], Author] = {}
         self.taken: set[str] = set()
+        for cell in cells:
+            self.of(cell)
 
-    def of(self, figures: Figures) -> tuple[Author, Author]:
+    def of(self, cell: Cell) -> tuple[Author, Author]:
         """The attack and the defense of a cell."""
-        attack, defense = (self._one(kind, figures) for kind in KINDS)
+        attack, defense = (self._one(kind, cell.records[0]) for kind in KINDS)
         return attack, defense
 
     def listed(self) -> list[tuple[str, list[Author]]]:
@@ -82,11 +93,11 @@ class Authors:
         chosen = [(kind, [author for author in self.found.values() if author.kind == kind]) for kind in KINDS]
         return [(f"{kind.capitalize()}s", sorted(members, key=lambda a: a.name.lower())) for kind, members in chosen]
 
-    def _one(self, kind: str, figures: Figures) -> Author:
-        facts = getattr(figures.first.methods, kind)
+    def _one(self, kind: str, record: Record) -> Author:
+        facts = getattr(record.methods, kind)
         found = self.found.get((kind, facts.name))
         if found is None:
-            target = str(section(figures.first, kind).get("_target_", ""))
+            target = str(section(record, kind).get("_target_", ""))
             told = {"given": " + ".join(facts.needs) or "nothing"}
             told |= {"ships": facts.ships} if kind == "attack" else {"family": facts.family}
             found = Author(kind, facts.name, target, told, self._slug(kind, facts.name))

@@ -1,12 +1,15 @@
-"""From an archive of records to a folder of pages: cells are read, shown and forgotten one at a time."""
+"""From an archive of records to a folder of pages, by as many processes as there are cores."""
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 from urllib.parse import urlencode
 
 from benchmark.errors import BadInput
@@ -15,14 +18,17 @@ from benchmark.results.leaderboard import Cell, cells
 from benchmark.results.site import authors, table
 from benchmark.results.site.boards import Board, Figure, boards, charts, fitting, groups
 from benchmark.results.site.cells import STATUS, Link, page
+from benchmark.results.site.cores import shared_out
 from benchmark.results.site.figures import Figures, Rank
-from benchmark.results.site.rows import html
+from benchmark.results.site.rows import AT, html
 from benchmark.results.site.templating import Templates, assets, embedded
 from benchmark.results.standings import Standing, standings
 
 FIRST = 50  # rows that the page has before its script runs
 PLAIN = 1000  # rows of a table without scripts
+CHUNK = 200  # cells whose pages one process makes before it asks for more
 FOLDERS = ("boards", "cells", "charts", "methods", "plain")
+Task = Callable[[], list[Any]]
 MARK = Path("assets", "page.js")  # a folder that has it is a site of ours, and may be replaced
 
 
@@ -66,7 +72,7 @@ class _Builder:
         self.found = found
         self.folder = folder
         self.templates = Templates()
-        self.authors = authors.Authors()
+        self.authors = authors.Authors(found)
         ranked = standings(found)
         self.boards = boards(found, ranked)
         self.ranks = _places(ranked)
@@ -76,40 +82,48 @@ class _Builder:
         for name in FOLDERS:
             (self.folder / name).mkdir()
         assets(self.folder / "assets")
-        rows, statuses = [], Counter[str]()
-        for figures, before, after in self._neighbours():
-            rows.append(table.row(figures))  # their HTML would be three times as large
-            statuses[figures.status] += 1
-            self._cell(figures, before, after)
+        chunks = [range(start, min(start + CHUNK, len(self.found))) for start in range(0, len(self.found), CHUNK)]
+        pictures: list[Task] = [partial(self._charts, board) for board in self.boards]
+        pages: list[Task] = [partial(self._cells, chunk) for chunk in chunks]
+        made = shared_out([*pictures, *pages])
+        drawings, rows = made[: len(pictures)], list(chain.from_iterable(made[len(pictures) :]))
+        for cell, row in zip(self.found, rows, strict=True):
+            for author in self.authors.of(cell):
+                author.add(cell, row)
         self._plain(rows)
-        glance = self._boards()
+        self._boards(drawings)
         self._methods()
-        self._index(rows, statuses, glance)
+        self._index(rows, drawings)
 
-    def figures(self, found: Sequence[Cell]) -> Iterator[Figures]:
-        """Cells with their ranks."""
-        for cell in found:
-            place = (*cell.board, cell.family, cell.access, cell.label["defense"])
-            figures = Figures(cell)
-            if figures.status == "ranked":
-                figures.rank = self.ranks.get(place)
-            yield figures
+    def _charts(self, board: Board) -> list[Figure]:
+        return list(charts(board, self.archive.evidence, self.folder / "charts"))
 
-    def _neighbours(self) -> Iterator[tuple[Figures, Link | None, Link | None]]:
-        """Each cell between links to those beside it."""
-        before: Link | None = None
-        coming = self.figures(self.found)
-        figures = next(coming, None)
-        while figures is not None:
-            after = next(coming, None)
-            yield figures, before, None if after is None else _link(after)
-            before, figures = _link(figures), after
+    def _cells(self, chunk: range) -> list[list[object]]:
+        """The pages of some cells, and their rows of the table, whose HTML would be three times as large."""
+        rows = []
+        for at in chunk:
+            figures = self.figures(self.found[at])
+            rows.append(table.row(figures))
+            self._cell(figures, self._link(at - 1), self._link(at + 1))
+        return rows
+
+    def figures(self, cell: Cell) -> Figures:
+        """A cell with its rank."""
+        figures = Figures(cell)
+        if figures.status == "ranked":
+            figures.rank = self.ranks.get((*cell.board, cell.family, cell.access, cell.label["defense"]))
+        return figures
+
+    def _link(self, at: int) -> Link | None:
+        """To a neighbour's page; None beyond the ends."""
+        if not 0 <= at < len(self.found):
+            return None
+        cell = self.found[at]
+        return Link(Figures(cell).slug, f"{cell.label['defense']} against {cell.label['attack']}")
 
     def _cell(self, figures: Figures, before: Link | None, after: Link | None) -> None:
         evidence = self.archive.evidence([record.key for record in figures.cell.records])
-        attack, defense = self.authors.of(figures)
-        for author in (attack, defense):
-            author.add(figures)
+        attack, defense = self.authors.of(figures.cell)
         links = {"before": before, "after": after, "attack_page": attack.slug, "defense_page": defense.slug}
         content = page(figures, evidence) | links | {"board": Board(figures.cell.board).slug}
         self.templates.write(self.folder / "cells" / f"{figures.slug}.html", "cell.html", content)
@@ -130,12 +144,8 @@ class _Builder:
             }
             self.templates.write(self.folder / "plain" / f"{at}.html", "plain.html", content)
 
-    def _boards(self) -> list[Figure]:
-        """A page for each board; returns the first two charts of the largest."""
-        glance: list[Figure] = []
-        for board in self.boards:
-            drawn = list(charts(board, self.archive.evidence, self.folder / "charts"))
-            glance = glance or drawn[:2]
+    def _boards(self, drawings: Sequence[list[Figure]]) -> None:
+        for board, drawn in zip(self.boards, drawings, strict=True):
             names = ("dataset", "architecture", "recipe")
             content = {
                 "board": board,
@@ -145,7 +155,6 @@ class _Builder:
                 "filters": urlencode({name: board.cells[0].label[name] for name in names}),
             }
             self.templates.write(self.folder / "boards" / f"{board.slug}.html", "board.html", content)
-        return glance
 
     def _methods(self) -> None:
         yamls = authors.known()
@@ -157,7 +166,8 @@ class _Builder:
             }
             self.templates.write(self.folder / "methods" / f"{author.slug}.html", "method.html", content)
 
-    def _index(self, rows: list[list[object]], statuses: Counter[str], glance: list[Figure]) -> None:
+    def _index(self, rows: list[list[object]], drawings: Sequence[list[Figure]]) -> None:
+        statuses = Counter(str(row[AT["status"]]) for row in rows)
         columns = [column._asdict() for column in table.COLUMNS]
         content = {
             "runs": sum(len(cell.records) for cell in self.found),
@@ -168,7 +178,7 @@ class _Builder:
             "first": FIRST,
             "static": "".join(html(row, "") for row in rows[:FIRST]),
             "boards": self.boards,
-            "glance": glance,
+            "glance": drawings[0][:2],  # of the largest board
             "methods": self.authors.listed(),
             "data": embedded({"columns": columns, "facets": table.FACETS, "rows": rows}),
         }
@@ -179,8 +189,3 @@ def _places(ranked: Sequence[Standing]) -> dict[tuple[str, ...], Rank]:
     """Board, family, access and defense -> its rank."""
     members = Counter(standing.board for standing in ranked)
     return {(*s.board, s.defense): Rank(s.rank, members[s.board]) for s in ranked if s.rank is not None}
-
-
-def _link(figures: Figures) -> Link:
-    label = figures.cell.label
-    return Link(figures.slug, f"{label['defense']} against {label['attack']}")

@@ -10,7 +10,8 @@ from benchmark.errors import BadInput
 from benchmark.record import Evidence, Record
 from benchmark.results.reproduce import command
 from benchmark.results.site.drawings import Histogram, Line, histogram, line, picture, roc
-from benchmark.results.site.figures import VICTIMS, Figures
+from benchmark.results.site.figures import VICTIMS, Figures, Score
+from benchmark.results.site.listings import Listing, listings, terms
 
 EMPTY = Evidence(clean_inputs=None, triggered_inputs=None, pictures={}, curves={}, roc={}, histograms={})
 STATUS = {  # what a status means, in a sentence that goes on after the word
@@ -45,7 +46,7 @@ class Run(NamedTuple):
     detectors: list[Detector]
     curves: list[tuple[str, Line]]
     losses: list[tuple[str, Line]]
-    values: list[tuple[str, list[tuple[str, str]]]]
+    lists: list[Listing]
 
 
 class Link(NamedTuple):
@@ -69,10 +70,18 @@ def page(figures: Figures, evidence: Mapping[str, Evidence]) -> dict[str, Any]:
         "label": cell.label,
         "meaning": STATUS[figures.status],
         "victims": [(victim, figures.scores[victim]) for victim in VICTIMS if victim in figures.scores],
+        "seeds": _seeds,
+        "identity": terms(figures.first.identity.items(), code=True),
         "runs": [_run(record, evidence.get(record.key, EMPTY)) for record in cell.records],
         "config": json.dumps(_settings(figures.first), indent=1, ensure_ascii=False),
         "command": _command(figures),
     }
+
+
+def _seeds(score: Score) -> str:
+    """Each seed of a score with its interval and counts, as HTML of numbers alone."""
+    told = [f"{s.rate:.1f} <i>[{s.low:.1f}, {s.high:.1f}]</i> {s.hits}/{s.n}" for s in score.seeds]
+    return "".join([f"<small>{seed}</small>" for seed in told])
 
 
 def _settings(record: Record) -> dict[str, Any]:
@@ -98,7 +107,7 @@ def _run(record: Record, evidence: Evidence) -> Run:
         [_detector(record, evidence, name) for name in {**evidence.roc, **evidence.histograms}],
         _lines(evidence.curves),
         _lines(record.curves),
-        _values(record),
+        listings(record),
     )
 
 
@@ -126,34 +135,3 @@ def _auroc(record: Record, name: str) -> float | None:
     }
     found = held.get(name)
     return found.auroc if found else None
-
-
-def _values(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Titled lists of what has no picture: rows, detection, probes, stealth."""
-    found = [("Rows", _flat(record.rows.model_dump()))]
-    if record.detection is not None:
-        found.append(("Detection", _flat(record.detection.model_dump())))
-    if record.probes:
-        shares = {
-            f"{probe}, {victim}": f"{share.hits}/{share.n}"
-            for probe, victims in record.probes.items()
-            for victim, share in victims.items()
-        }
-        found.append(("Probes", list(shares.items())))
-    if record.stealth is not None:
-        found.append(("Visibility of the trigger", _flat(record.stealth.model_dump())))
-    return found
-
-
-def _flat(content: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Nested values as lines; counts as hits/n, what is absent left out."""
-    lines: list[tuple[str, str]] = []
-    for name, value in content.items():
-        title = f"{before}{name}".replace("_", " ")
-        if isinstance(value, Mapping) and value.keys() == {"hits", "n"}:
-            lines.append((title, f"{value['hits']}/{value['n']}"))
-        elif isinstance(value, Mapping):
-            lines += _flat(value, f"{title}, ")
-        elif value is not None:
-            lines.append((title, f"{value:.4g}" if isinstance(value, float) else str(value)))
-    return lines

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from benchmark.keys import hashed
 from benchmark.record import Record, VictimScores
 from benchmark.results.leaderboard import Cell
+from benchmark.results.merits import detected
 from benchmark.results.statistics import wilson
 from benchmark.results.tables import detection
 
@@ -127,6 +128,11 @@ class Figures:
     def detection(self) -> str:
         """What the defense detected, in words."""
         return detection(self.cell)
+
+    @cached_property
+    def detected(self) -> float | None:
+        """The same as a number to sort by."""
+        return detected(self.cell)
 
     @cached_property
     def probes(self) -> dict[str, float]:

@@ -76,6 +76,10 @@ def _probe(value: Sequence[Any] | None) -> str:
     return "-" if value is None else f'<span title="{escape(value[1])}">{value[0]:.1f}</span>'
 
 
+def _detection(value: Sequence[Any] | None) -> str:
+    return "-" if value is None else escape(value[1])
+
+
 SHOWN: Mapping[str, Callable[[Any], str]] = {
     "text": lambda value: escape(str(value)),
     "status": _status,
@@ -83,6 +87,7 @@ SHOWN: Mapping[str, Callable[[Any], str]] = {
     "score": _score,
     "seeds": _seeds,
     "probe": _probe,
+    "detection": _detection,
     "percent": _number,
     "rate": _percent,
     "points": _number,

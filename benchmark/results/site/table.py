@@ -19,6 +19,7 @@ class Column(NamedTuple):
         group: the head above it.
         hidden: whether it is shown only when asked for.
         hint: what it means, where the title does not say it all.
+        low: whether the low end is what one looks for, so that the first click on the head brings it up.
     """
 
     name: str
@@ -27,11 +28,12 @@ class Column(NamedTuple):
     group: str = ""
     hidden: bool = False
     hint: str = ""
+    low: bool = False
 
 
 COLUMNS = (
     Column("attack", "Attack", "name"),
-    Column("rate", "Rate", "rate", hint="share of the training rows that are poisoned, percent"),
+    Column("rate", "Rate", "rate", hint="share of the training rows that are poisoned, percent", low=True),
     Column("defense", "Defense", "name"),
     Column("family", "Family", "text", hidden=True),
     Column("access", "Access", "text", hidden=True),
@@ -41,22 +43,22 @@ COLUMNS = (
     Column("recipe", "Recipe", "text", hidden=True),
     Column("environment", "Environment", "text", hidden=True),
     Column("status", "Status", "status"),
-    Column("rank", "Rank", "rank", hint="among defenses of one family with the same access, data and recipe"),
+    Column("rank", "Rank", "rank", hint="among defenses of one family with the same access, data and recipe", low=True),
     Column("ca_clean", "clean", "score", "Clean accuracy %", hint="of a model trained on clean rows"),
-    Column("ca_backdoored", "attacked", "score", "Clean accuracy %", hint="of the backdoored model"),
-    Column("ca_defended", "defended", "score", "Clean accuracy %", hint="of the backdoored model after the defense"),
-    Column("asr_backdoored", "attacked", "score", "Attack success %", hint="of the backdoored model"),
-    Column("asr_defended", "defended", "seeds", "Attack success %", hint="after the defense; below it each seed"),
-    Column("ra_defended", "defended", "score", "Robust %", hint="triggered rows, true labels"),
+    Column("ca_backdoored", "before", "score", "Clean accuracy %", hint="of the backdoored model"),
+    Column("ca_defended", "after", "score", "Clean accuracy %", hint="of the backdoored model after the defense"),
+    Column("asr_backdoored", "before", "score", "Attack success %", hint="of the backdoored model"),
+    Column("asr_defended", "after", "seeds", "Attack success %", hint="after the defense; below: each seed", low=True),
+    Column("ra_defended", "after", "score", "Robust %", hint="triggered rows, true labels, after the defense"),
     Column("removed", "removed", PERCENT, "Gain %", hint="share of the attack's gain that the defense took away"),
-    Column("residual", "left", PERCENT, "Gain %", hint="residual: share of the attack's gain that is left"),
-    Column("cost_victim", "victim", POINTS, "Accuracy cost", hint="clean accuracy the defense costs, points"),
-    Column("cost_control", "control", POINTS, "Accuracy cost", hint="what it costs a model without a backdoor, points"),
-    Column("detection", "Detection", "text"),
-    Column("reactivation", "Re-activation", "probe", hint="the strongest probe on the defended model, percent"),
-    Column("seconds", "Seconds", "seconds", hint="wall seconds of the defense"),
-    Column("memory", "MB", "whole", hint="peak memory of the defense, megabytes"),
-    Column("n", "Seeds", "whole"),
+    Column("residual", "left", PERCENT, "Gain %", True, "residual: share of the attack's gain that is left", low=True),
+    Column("cost_victim", "victim", POINTS, "Accuracy cost", hint="clean accuracy the defense costs, points", low=True),
+    Column("cost_control", "control", POINTS, "Accuracy cost", hint="the same on a model without backdoor", low=True),
+    Column("detection", "Detection", "detection", hint="sorted by AUROC, and verdicts by (1 + right - false) / 2"),
+    Column("reactivation", "Re-activation", "probe", "", True, "the strongest probe after the defense, %", low=True),
+    Column("seconds", "Seconds", "seconds", hint="wall seconds of the defense", low=True),
+    Column("memory", "MB", "whole", hidden=True, hint="peak memory of the defense, megabytes", low=True),
+    Column("n", "n", "whole", hint="seeds"),
 )  # fmt: skip
 FACETS = (
     "modality", "dataset", "architecture", "recipe", "attack", "rate", "defense", "family", "access", "status",
@@ -81,7 +83,7 @@ def row(figures: Figures) -> list[object]:
         *(_score(figures.score(victim, "asr")) for victim in ("backdoored", "defended")),
         _score(figures.score("defended", "ra")),
         *(_rounded(effect[name], 3) for name in ("removed", "residual", "victim", "control")),
-        figures.detection,
+        None if figures.detected is None else [_rounded(figures.detected, 6), figures.detection],
         None if strongest is None else [_rounded(strongest[1], 3), strongest[0]],
         _rounded(cell.seconds, 3),
         _rounded(figures.memory, 1),
@@ -91,11 +93,12 @@ def row(figures: Figures) -> list[object]:
 
 
 def heads() -> list[tuple[str, list[Column]]]:
-    """Columns under their common head, in order."""
+    """Columns under their common head, in order; hidden ones have a head of their own, which can be hidden too."""
     found: list[tuple[str, list[Column]]] = []
     for column in COLUMNS:
-        if found and column.group and found[-1][0] == column.group:
-            found[-1][1].append(column)
+        group, members = found[-1] if found else ("", [])
+        if group and (group, members[-1].hidden) == (column.group, column.hidden):
+            members.append(column)
         else:
             found.append((column.group, [column]))
     return found

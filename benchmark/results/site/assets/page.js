@@ -57,6 +57,7 @@
     score: (value) => scored(value, false),
     seeds: (value) => scored(value, true),
     probe: (value) => (value === null ? "-" : node("span", fixed(value[0]), { title: value[1] })),
+    detection: (value) => (value === null ? "-" : document.createTextNode(value[1])),
     percent: (value) => fixed(value),
     rate: (value) => (value === null ? "-" : String(value)),
     points: (value) => fixed(value),
@@ -64,13 +65,20 @@
     whole: (value) => fixed(value, 0),
   };
   const WORDS = new Set(["name", "text", "status"]);
-  const LAST = -1e9; // where there is no number
+
+  // Nothing, be it no number or no word, is the last whichever way a column is sorted.
+  const NOTHING = "";
+  const words = new Intl.Collator("en", { numeric: true });
+  const ascending = (a, b) => (typeof a === "number" ? a - b : words.compare(a, b));
+  const sorted = (sign) => (a, b) => (a === NOTHING) - (b === NOTHING) || sign * ascending(a, b);
+  DataTable.type("told", { order: { asc: sorted(1), desc: sorted(-1) } });
 
   const rendered = ({ name, kind }) => (value, type, row) => {
     if (type === "display") return SHOWN[kind](value, row, name);
     if (WORDS.has(kind)) return type === "filter" ? escaped(value) : value;
-    const number = Array.isArray(value) ? value[0] : value;
-    return type === "filter" ? String(number ?? "") : number ?? LAST;
+    if (kind === "detection" && type === "filter") return escaped(value?.[1] ?? NOTHING);
+    const number = (Array.isArray(value) ? value[0] : value) ?? NOTHING;
+    return type === "filter" ? String(number) : number;
   };
 
   for (const extra of document.querySelectorAll("#table .extra")) extra.classList.remove("extra");
@@ -88,11 +96,11 @@
       zeroRecords: "No cell is like this. Clear a filter.", lengthMenu: "_MENU_ a page", emptyTable: "No cells." },
     columns: columns.map((column, index) => ({
       data: index,
-      type: WORDS.has(column.kind) ? "string" : "num",
+      type: "told",
       className: `is-${column.kind}`,
       visible: !column.hidden,
       cellType: index === 0 ? "th" : "td",
-      orderSequence: WORDS.has(column.kind) ? ["asc", "desc", ""] : ["desc", "asc", ""],
+      orderSequence: WORDS.has(column.kind) || column.low ? ["asc", "desc", ""] : ["desc", "asc", ""],
       render: rendered(column),
     })),
     createdRow: (row) => row.cells[0].setAttribute("scope", "row"),
