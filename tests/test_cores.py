@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,34 +25,41 @@ def workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def noted(folder: Path, number: int) -> tuple[int, int]:
     with (folder / str(number)).open("a") as file:
         file.write("done\n")
+    time.sleep(0.02)  # so that nobody has them all
     return number, os.getpid()
 
 
 def test_each_task_is_done_once_and_results_are_in_order(workers: int, tmp_path: Path) -> None:
     held = [object()]  # nothing that could be pickled
     tasks = [partial(lambda number, kept: (*noted(tmp_path, number), len(kept)), number, held) for number in range(23)]
-    found = shared_out(tasks)
+    mine, found = shared_out(os.getpid, tasks)
     assert [number for number, _, _ in found] == list(range(23)) and {kept for *_, kept in found} == {1}
     assert [(tmp_path / str(number)).read_text() for number in range(23)] == ["done\n"] * 23
-    assert (os.getpid() in {process for _, process, _ in found}) == (workers == 1)
+    processes = {process for _, process, _ in found}
+    assert mine == os.getpid() in processes and (len(processes) > 1) == (workers > 1)
 
 
-def test_what_a_task_raises_is_raised_here(workers: int) -> None:
-    def refuse(number: int) -> int:
-        if number == 3:
-            raise BadInput("the fourth is refused")
-        return number
+def test_what_takes_no_pipe_at_once_is_told(workers: int) -> None:
+    """Others wait for no reader while this process has work of its own."""
+    _, found = shared_out(lambda: time.sleep(0.5), [partial(bytes, 2**20)] * 4)
+    assert found == [bytes(2**20)] * 4
 
-    with pytest.raises(BadInput, match="the fourth is refused"):
-        shared_out([partial(refuse, number) for number in range(6)])
+
+@pytest.mark.parametrize("where", ["own", "task"])
+def test_what_a_task_raises_is_raised_here(where: str, workers: int) -> None:
+    def refuse() -> int:
+        raise BadInput("one is refused")
+
+    with pytest.raises(BadInput, match="one is refused"):
+        shared_out(refuse if where == "own" else int, [int, int, refuse if where == "task" else int, int])
 
 
 @pytest.mark.parametrize("end", [lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: os._exit(0)])
 def test_a_process_that_ends_early_is_noticed(end: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: range(2))
     with pytest.raises(RuntimeError, match="ended before its work was done"):
-        shared_out([partial(int), end, partial(int)])
+        shared_out(lambda: time.sleep(0.5), [end])
 
 
 def test_no_task_is_no_work() -> None:
-    assert shared_out([]) == []
+    assert shared_out(int, []) == (0, [])

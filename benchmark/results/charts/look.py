@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 from altair.typing import ChartType
@@ -77,16 +78,19 @@ def lines(labels: Sequence[str], field: str, plain: bool = False) -> tuple[alt.C
 def finished(chart: ChartType, title: str, subtitle: Sequence[str], description: str) -> ChartType:
     """A chart with its heading, its text alternative and the house's look."""
     heading = alt.TitleParams(title, subtitle=list(subtitle), anchor="start", frame="group", offset=12)
-    made = chart.properties(title=heading, description=description)
-    text = {"labelFont": FONT, "titleFont": FONT, "labelColor": INK, "titleColor": INK}
-    dressed: ChartType = (
-        made.configure(background="transparent", font=FONT, padding=8, aria=False)
-        .configure_view(stroke=None)
-        .configure_axis(
-            **text, titleFontWeight="normal", labelLimit=320, gridColor=INK, gridOpacity=0.2, domainColor=INK
-        )
-        .configure_legend(**text, titleFontWeight="normal", labelLimit=320)
-        .configure_header(**text)
-        .configure_title(font=FONT, color=INK, subtitleColor=INK, subtitleFont=FONT, fontSize=13, subtitleFontSize=10)
+    text: dict[str, Any] = {"labelFont": FONT, "titleFont": FONT, "labelColor": INK, "titleColor": INK}
+    plain = {**text, "titleFontWeight": "normal", "labelLimit": 320}
+    dressed: ChartType = chart.properties(title=heading, description=description).configure(  # all at once: each copies
+        background="transparent",
+        font=FONT,
+        padding=8,
+        aria=False,
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(**plain, gridColor=INK, gridOpacity=0.2, domainColor=INK),
+        legend=alt.LegendConfig(**plain),
+        header=alt.HeaderConfig(**text),
+        title=alt.TitleConfig(
+            font=FONT, color=INK, subtitleColor=INK, subtitleFont=FONT, fontSize=13, subtitleFontSize=10
+        ),
     )
     return dressed

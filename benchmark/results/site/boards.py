@@ -109,7 +109,9 @@ def charts(board: Board, evidence: Evidences, folder: Path) -> Iterator[Figure]:
         evidence: of records, by their keys.
         folder: for the files.
     """
-    from benchmark.results.charts.cost_and_effect import cost_and_effect  # they import altair, which takes seconds
+    from altair.utils.schemapi import debug_mode  # it takes seconds, and the charts import it too
+
+    from benchmark.results.charts.cost_and_effect import cost_and_effect
     from benchmark.results.charts.detection_curves import detection_curves, rocs
     from benchmark.results.charts.files import described, svg
     from benchmark.results.charts.heat_map import heat_map
@@ -118,13 +120,14 @@ def charts(board: Board, evidence: Evidences, folder: Path) -> Iterator[Figure]:
     from benchmark.results.charts.trade_off import trade_off
 
     shown = fitting(board)
-    drawn = (
-        ("effect", "Effect", heat_map(shown)),
-        ("trade-off", "Trade-off", trade_off(shown)),
-        ("cost", "Cost and effect", cost_and_effect(shown)),
-        ("detection", "Detection", detection_curves(rocs(_detectors(shown, evidence)))),
-        ("rates", "Poison rates", success_over_rate(shown)),
-    )
+    with debug_mode(False):  # which holds every part against a schema, as the charts' tests do
+        drawn = (
+            ("effect", "Effect", heat_map(shown)),
+            ("trade-off", "Trade-off", trade_off(shown)),
+            ("cost", "Cost and effect", cost_and_effect(shown)),
+            ("detection", "Detection", detection_curves(rocs(_detectors(shown, evidence)))),
+            ("rates", "Poison rates", success_over_rate(shown)),
+        )
     for name, title, chart in drawn:
         if chart is not None:
             made = svg(chart)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
 from urllib.parse import urlencode
 
 from benchmark.errors import BadInput
@@ -28,7 +27,6 @@ FIRST = 50  # rows that the page has before its script runs
 PLAIN = 1000  # rows of a table without scripts
 CHUNK = 200  # cells whose pages one process makes before it asks for more
 FOLDERS = ("boards", "cells", "charts", "methods", "plain")
-Task = Callable[[], list[Any]]
 MARK = Path("assets", "page.js")  # a folder that has it is a site of ours, and may be replaced
 
 
@@ -83,10 +81,8 @@ class _Builder:
             (self.folder / name).mkdir()
         assets(self.folder / "assets")
         chunks = [range(start, min(start + CHUNK, len(self.found))) for start in range(0, len(self.found), CHUNK)]
-        pictures: list[Task] = [partial(self._charts, board) for board in self.boards]
-        pages: list[Task] = [partial(self._cells, chunk) for chunk in chunks]
-        made = shared_out([*pictures, *pages])
-        drawings, rows = made[: len(pictures)], list(chain.from_iterable(made[len(pictures) :]))
+        drawings, made = shared_out(self._charts, [partial(self._cells, chunk) for chunk in chunks])
+        rows = list(chain.from_iterable(made))
         for cell, row in zip(self.found, rows, strict=True):
             for author in self.authors.of(cell):
                 author.add(cell, row)
@@ -95,8 +91,9 @@ class _Builder:
         self._methods()
         self._index(rows, drawings)
 
-    def _charts(self, board: Board) -> list[Figure]:
-        return list(charts(board, self.archive.evidence, self.folder / "charts"))
+    def _charts(self) -> list[list[Figure]]:
+        """Of each board."""
+        return [list(charts(board, self.archive.evidence, self.folder / "charts")) for board in self.boards]
 
     def _cells(self, chunk: range) -> list[list[object]]:
         """The pages of some cells, and their rows of the table, whose HTML would be three times as large."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from benchmark.errors import BadInput
 from benchmark.record import Evidence, Record
 from benchmark.results.reproduce import command
-from benchmark.results.site.drawings import Histogram, Line, histogram, line, picture, roc
+from benchmark.results.site.drawings import Histogram, Line, curve, histogram, line, picture, roc
 from benchmark.results.site.figures import VICTIMS, Figures, Score
 from benchmark.results.site.listings import Listing, listings, terms
 
@@ -71,6 +71,7 @@ def page(figures: Figures, evidence: Mapping[str, Evidence]) -> dict[str, Any]:
         "meaning": STATUS[figures.status],
         "victims": [(victim, figures.scores[victim]) for victim in VICTIMS if victim in figures.scores],
         "seeds": _seeds,
+        "curve": curve,
         "identity": terms(figures.first.identity.items(), code=True),
         "runs": [_run(record, evidence.get(record.key, EMPTY)) for record in cell.records],
         "config": json.dumps(_settings(figures.first), indent=1, ensure_ascii=False),

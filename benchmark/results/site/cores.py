@@ -6,82 +6,92 @@ import gc
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
-from typing import TypeVar, cast
+from typing import TypeVar
 
+Own = TypeVar("Own")
 Result = TypeVar("Result")
 Task = Callable[[], Result]
 
 
-def shared_out(tasks: Sequence[Task[Result]]) -> list[Result]:
-    """Do tasks side by side, each once; they see what this process holds, and what they change stays with them.
+def shared_out(own: Callable[[], Own], tasks: Sequence[Task[Result]]) -> tuple[Own, list[Result]]:
+    """Do tasks side by side, each once.
 
     Args:
-        tasks: in the order they are begun, so the longest come first; what they return can be pickled.
+        own: done here and nowhere else, while others begin with the tasks: what starts threads, such as the renderer
+            of charts, must not be used in a forked process.
+        tasks: see what this process holds, and what they change may stay with them; what they return can be pickled.
 
     Returns:
-        Their results, in their order.
+        What `own` returns, and the tasks' results in their order.
 
     Raises:
-        Exception: what a task raised.
+        Exception: what one of them raised.
         RuntimeError: a process ended without its results, as when it is killed for its memory.
     """
-    workers = min(len(tasks), len(os.sched_getaffinity(0))) if sys.platform == "linux" else 1
-    if workers < 2:  # elsewhere a process forked from one with threads may hang
-        return [task() for task in tasks]
-    context = multiprocessing.get_context("fork")
-    counter = context.Value("l", 0)
-    gc.collect()
-    gc.freeze()  # the collector would write to every object, and so copy the memory that is shared
-    pipes, processes = [], []
-    try:
-        for _ in range(workers):
-            mine, theirs = context.Pipe(duplex=False)
-            processes.append(context.Process(target=_work, args=(tasks, counter, theirs), daemon=True))
-            processes[-1].start()
-            theirs.close()
-            pipes.append(mine)
-        found: dict[int, Result] = _gathered(pipes)
-    finally:
-        gc.unfreeze()
-        for process in processes:
-            process.terminate()
-            process.join()
-    return [found[at] for at in range(len(tasks))]
+    # Elsewhere than on Linux a process forked from one with threads may hang, whatever it does.
+    others = min(len(tasks), len(os.sched_getaffinity(0)) - 1) if sys.platform == "linux" else 0
+    context = multiprocessing.get_context("fork" if others else None)
+    counter: Synchronized[int] = context.Value("l", 0)
+    with _unwritten():
+        pipes, processes = [], []
+        try:
+            for _ in range(others):
+                mine, theirs = context.Pipe(duplex=False)
+                processes.append(context.Process(target=_work, args=(tasks, counter, theirs), daemon=True))
+                processes[-1].start()
+                theirs.close()
+                pipes.append(mine)
+            made = own()
+            found = dict(_done(tasks, counter))
+            for pipe in pipes:
+                found |= _told(pipe)
+        finally:
+            for process in processes:
+                process.terminate()
+                process.join()
+    return made, [found[at] for at in range(len(tasks))]
+
+
+def _done(tasks: Sequence[Task[Result]], counter: Synchronized[int]) -> Iterator[tuple[int, Result]]:
+    """Take one task after another until none is left."""
+    while True:
+        with counter.get_lock():
+            at = counter.value
+            counter.value += 1
+        if at >= len(tasks):
+            return
+        yield at, tasks[at]()
 
 
 def _work(tasks: Sequence[Task[Result]], counter: Synchronized[int], pipe: Connection) -> None:
-    """Take one task after another until none is left; what goes wrong is the last thing told."""
+    """A forked process: it tells all results at the end, or what went wrong."""
     try:
-        while (at := _next(counter)) < len(tasks):
-            pipe.send((at, tasks[at](), None))
-        pipe.send(None)
+        pipe.send((dict(_done(tasks, counter)), None))
     except Exception as error:  # noqa: BLE001  # raised again where it is read
-        pipe.send((-1, None, error))
+        pipe.send(({}, error))
 
 
-def _next(counter: Synchronized[int]) -> int:
-    with counter.get_lock():
-        counter.value += 1
-        return counter.value - 1
-
-
-def _gathered(pipes: Sequence[Connection]) -> dict[int, Result]:
-    found: dict[int, Result] = {}
-    left = list(pipes)
-    while left:
-        for ready in wait(left):
-            try:
-                told = cast(Connection, ready).recv()
-            except EOFError as error:
-                raise RuntimeError("a process ended before its work was done; is there memory enough?") from error
-            if told is None:
-                left.remove(cast(Connection, ready))
-                continue
-            at, result, fault = told
-            if fault is not None:
-                raise fault
-            found[at] = result
+def _told(pipe: Connection) -> dict[int, Result]:
+    try:
+        found: dict[int, Result]
+        found, fault = pipe.recv()
+    except EOFError as error:
+        raise RuntimeError("a process ended before its work was done; is there memory enough?") from error
+    if fault is not None:
+        raise fault
     return found
+
+
+@contextmanager
+def _unwritten() -> Iterator[None]:
+    """Keep the collector off what is there: it would write to every object, and so copy the memory that is shared."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

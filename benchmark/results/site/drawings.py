@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import NamedTuple
+
+import numpy as np
 
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 WIDTH, HEIGHT = 160, 80  # units of a histogram or a curve; a ROC is a square of 100
@@ -38,7 +41,10 @@ def picture(uri: str | None) -> str | None:
 
 def roc(points: Sequence[tuple[float, float]]) -> str:
     """Path data of a ROC in a square of 100, false positives to the right; empty without points."""
-    return _path([number for x, y in points for number in (100 * _within(x), 100 - 100 * _within(y))])
+    if not points:
+        return ""
+    across, up = 100 * np.clip(np.asarray(points, dtype=np.float64), 0, 1).T
+    return _path(np.stack([across, 100 - up], axis=1).ravel().tolist())
 
 
 def histogram(bins: Mapping[str, Sequence[float]]) -> Histogram | None:
@@ -60,6 +66,17 @@ def line(values: Sequence[float]) -> Line | None:
     return Line(_path(places), values[0], values[-1], low, high, len(values))
 
 
+def curve(name: str, drawn: Line) -> str:
+    """A curve as a figure with its words."""
+    ends = f"{drawn.first:.3g} to {drawn.last:.3g}"
+    told = f"{drawn.length} values from {ends}, between {drawn.low:.3g} and {drawn.high:.3g}"
+    return (
+        f'<figure><svg class="plot" viewBox="0 -2 {WIDTH} {HEIGHT + 4}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(name)}: {told}"><path class="line" d="{drawn.path}"/></svg>'
+        f"<figcaption>{escape(name)}: {ends}</figcaption></figure>"
+    )
+
+
 def _steps(counts: Sequence[float]) -> str:
     """A closed outline of bars side by side."""
     most = max(counts, default=0)
@@ -73,7 +90,3 @@ def _steps(counts: Sequence[float]) -> str:
 def _path(places: Sequence[float]) -> str:
     """Points, x and y in turn, joined by lines; formatted all at once, since a site has millions."""
     return "M" + "L".join(["%.4g %.4g"] * (len(places) // 2)) % tuple(places) if places else ""
-
-
-def _within(share: float) -> float:
-    return min(1.0, max(0.0, share))
