@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmark.admitting.admission import Admission, Rules
 from benchmark.admitting.marks import COMMITTED
-from benchmark.cli import guarded
+from benchmark.cli import Parser, guarded
 from benchmark.errors import BadInput
 
 
@@ -26,6 +26,10 @@ def main() -> None:
         print(f"cells to run again are drawn with --draw {draw}", flush=True)
     rules = Rules(options.allow, options.preliminary, options.verify, draw, options.overlap)
     outcome = Admission(options.into, rules, options.store).admit(options.sources)
+    for cell, reason in outcome.unable.items():
+        print(f"cannot be run again here: {cell}: {reason}")
+    if outcome.unable and not outcome.drawn:
+        print("no cell can be run again here, and none was")
     for path, record in outcome.admitted.items():
         print(f"admitted, {outcome.standing[record.key]}: {path}")
     for path in outcome.there:
@@ -39,10 +43,10 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("sources", nargs="+", type=Path, metavar="FILE", help="records, or folders of them")
     parser.add_argument("--into", type=Path, default=COMMITTED, help="the folder they enter")
-    parser.add_argument("--verify", type=int, default=0, metavar="N", help="run N cells again, and compare")
+    parser.add_argument("--verify", type=int, default=0, metavar="N", help="run N cells again that can be, and compare")
     parser.add_argument("--draw", type=int, help="seed that draws the cells (default: one that nobody can foresee)")
     parser.add_argument("--overlap", action="store_true", help="let intervals decide in the same environment too")
     parser.add_argument("--preliminary", action="store_true", help="admit cells of fewer than three seeds")

@@ -19,6 +19,7 @@ from benchmark import keys
 from benchmark.admitting import rerun
 from benchmark.admitting.admission import Admission, Outcome, Rules, standing_of
 from benchmark.admitting.claims import Residents
+from benchmark.admitting.comparing import apart, unequal
 from benchmark.admitting.marks import COMMITTED, MARKS, marks
 from benchmark.errors import BadInput
 from benchmark.record import Record, load
@@ -122,9 +123,9 @@ def test_another_environment_is_compared_by_intervals(made: list[Content]) -> No
     near["scores"]["clean"]["ca"]["hits"] = min(n, ours.scores.clean.ca.hits + 5) if ours.scores else 0
     far["scores"]["clean"]["ca"]["hits"] = n // 3
     one, other = (Record.model_validate_json(json.dumps(content)) for content in (near, far))
-    assert rerun._apart(one, ours) is None
-    assert "their intervals do not meet" in (rerun._apart(other, ours) or "")
-    assert "scores.clean.ca.hits" in (rerun._unequal(other, ours) or "")
+    assert apart(one, ours) is None
+    assert "their intervals do not meet" in (apart(other, ours) or "")
+    assert "scores.clean.ca.hits" in (unequal(other, ours) or "")
 
 
 def test_another_machine_s_environment_follows_from_the_record(made: list[Content], tmp_path: Path) -> None:
@@ -194,7 +195,12 @@ LIES: Mapping[str, tuple[Change, str]] = {
     "part": (put("0" * 64, "identity", "mood"), "identity: has parts that no run has"),
     "data": (put("0" * 64, "provenance", "dataset"), "identity.dataset: does not follow"),
     "torch": (put("1.0.0", "provenance", "versions", "torch"), "identity.environment: does not follow"),
-    "device": (put("NVIDIA H100", "provenance", "device"), "identity.environment: does not follow"),
+    "device": (put("NVIDIA H100", "provenance", "device"), "provenance.device is 'NVIDIA H100', config.device 'cpu'"),
+    "no device": (put("abacus", "config", "device"), "provenance.device is 'cpu', config.device 'abacus'"),
+    "family": (put("filter", "methods", "defense", "family"), "methods.defense.family is 'filter', the source of"),
+    "access": (put(["labels"], "methods", "defense", "needs"), "FineTuning here says \"['clean', 'weights']\""),
+    "what is shipped": (put("model", "methods", "attack", "ships"), "BadNets here says 'data'"),
+    "what was given": (put([], "methods", "attack", "needs"), "methods.attack.needs is '[]', the source of"),
     "hits": (put(10**6, "scores", "clean", "ca", "hits"), "1000000 hits of"),
     "test rows": (put({"hits": 1, "n": 1}, "scores", "clean", "ca"), "scores.clean.ca: has n=1, the record's rows say"),
     "challenge": (put({"hits": 0, "n": 9}, "scores", "defended", "asr"), "scores.defended.asr: has n=9"),
@@ -342,16 +348,81 @@ def outsider(content: Content, name: str = "mine.curtain.Curtain") -> Content:
 
 
 def test_a_method_from_outside_needs_its_package_allowed(made: list[Content], tmp_path: Path) -> None:
-    """It is not installed, so its key is taken at its word, and it cannot be run again."""
+    """It is not installed, so its key is taken at its word, and it cannot be run again: that is no lie."""
     path = send(tmp_path / "sent", outsider(made[0]))
     refused = admit(path, into=tmp_path / "records", preliminary=True).refused[path]
     assert "lies outside benchmark, baselines; --allow mine if its methods are known" in refused
     rules: dict[str, Any] = {"preliminary": True, "allowed": ["mine"]}
     again = admit(path, into=tmp_path / "records", store=tmp_path / "store", verify=1, **rules)
-    assert "is not installed, so it cannot be run again" in again.refused[path]
-    assert len(admit(path, into=tmp_path / "records", **rules).admitted) == 1
+    assert list(again.unable.values()) == ["mine.curtain.Curtain is not installed"] and not again.drawn
+    assert set(again.standing.values()) == {"reported"} and len(again.admitted) == 1 and not again.refused
     other = send(tmp_path / "other", outsider(made[0], "minestrone.curtain.Curtain"))
     assert "lies outside" in admit(other, into=tmp_path / "records", **rules).refused[other]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (put(0.1, "config", "attack", "rate"), "identity.attack: does not follow"),
+        (put("0" * 64, "identity", "recipe"), "identity.recipe: does not follow"),
+        (put(9, "config", "architecture", "network", "width"), "identity.architecture: does not follow"),
+        (put(0.2, "config", "dataset", "clean"), "identity.dataset: does not follow"),
+        (put("1.0.0", "provenance", "versions", "torch"), "identity.environment: does not follow"),
+        (put("0" * 64, "identity", "mood"), "identity: has parts that no run has"),
+        (lambda content: content["identity"].pop("defense"), "identity: has parts that no run has"),
+    ],
+)
+def test_what_is_installed_is_checked_beside_what_is_not(
+    made: list[Content], tmp_path: Path, change: Change, reason: str
+) -> None:
+    content = outsider(made[0])
+    change(content)
+    path = send(tmp_path / "sent", content)
+    assert reason in admit(path, into=tmp_path / "records", preliminary=True, allowed=["mine"]).refused[path]
+
+
+def test_a_key_is_checked_though_a_data_set_is_not_installed(made: list[Content], tmp_path: Path) -> None:
+    """A data set counts by its rows' digest alone."""
+    content = copy(made[0])
+    content["config"]["dataset"]["_target_"] = "mine.rows.Rows"
+    rules: dict[str, Any] = {"preliminary": True, "allowed": ["mine"]}
+    assert admit(send(tmp_path / "fine", content), into=tmp_path / "records", **rules).admitted
+    content["key"] = "0" * 64
+    path = send(tmp_path / "forged", content)
+    assert "key: does not follow" in admit(path, into=tmp_path / "others", **rules).refused[path]
+
+
+def test_records_of_a_method_that_is_not_installed_agree_on_its_family(made: list[Content], tmp_path: Path) -> None:
+    contents = [outsider(content) for content in made]
+    contents[1]["methods"]["defense"]["family"] = "filter"
+    one, other, third = (send(tmp_path / str(at), content) for at, content in enumerate(contents))
+    rules: dict[str, Any] = {"preliminary": True, "allowed": ["mine"]}
+    outcome = admit(one, other, third, into=tmp_path / "records", **rules)
+    assert list(outcome.admitted) == [one, third]
+    assert "methods.defense.family is 'filter', other records of mine.curtain.Curtain" in outcome.refused[other]
+    assert "other records of" in admit(other, into=tmp_path / "records", **rules).refused[other], "residents count"
+
+
+def theirs(made: list[Content]) -> list[Content]:
+    """The same cell by a method that is not installed, with an identity of its own."""
+    contents = [outsider(content) for content in made]
+    for content, digit in zip(contents, "abc", strict=True):
+        content["key"] = digit * 64
+        content["identity"]["defense"] = "d" * 64
+    return contents
+
+
+def test_cells_that_cannot_be_run_again_are_not_drawn(
+    sent: Path, made: list[Content], tmp_path: Path, store: Path
+) -> None:
+    """They stay reported beside one that is reproduced, however many are asked for."""
+    for content in theirs(made):
+        send(sent, content)
+    outcome = admit(sent, into=tmp_path / "board" / "records", store=store, verify=5, draw=9, allowed=["mine"])
+    assert not outcome.refused and len(outcome.admitted) == 6 and outcome.drawn == 1 and len(outcome.unable) == 1
+    assert {outcome.standing[content["key"]] for content in made} == {"reproduced"}
+    assert {outcome.standing[digit * 64] for digit in "abc"} == {"reported"}
+    assert marks(tmp_path / "board" / "records") == outcome.standing
 
 
 # ---- the command line
@@ -371,6 +442,20 @@ def test_the_script_says_why_and_does_nothing(sent: Path, made: list[Content], t
     assert fine.stdout.count("admitted, reported: ") == 3
     told = python("scripts/leaderboard.py", "--records", str(tmp_path / "records"), "--json")
     assert told.returncode == 0 and len(json.loads(told.stdout)) == 1, told.stderr
+
+
+def test_the_script_tells_what_cannot_be_run_again(made: list[Content], tmp_path: Path) -> None:
+    for content in theirs(made):
+        send(tmp_path / "sent", content)
+    places = ("--into", str(tmp_path / "records"), "--store", str(tmp_path / "store"))
+    ended = python("scripts/admit.py", str(tmp_path / "sent"), *places, "--verify", "2", "--allow", "mine")
+    assert ended.returncode == 0, ended.stderr
+    first, told, none, *admitted = ended.stdout.splitlines()
+    assert first.startswith("cells to run again are drawn with --draw ")
+    assert told.startswith("cannot be run again here: 'Curtain") and "against 'BadNets" in told
+    assert told.endswith(": mine.curtain.Curtain is not installed")
+    assert none == "no cell can be run again here, and none was"
+    assert len(admitted) == 3 and all(line.startswith("admitted, reported: ") for line in admitted)
 
 
 def test_records_enter_the_committed_folder_unless_told_otherwise() -> None:

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.results.statistics import LEAST_ATTACKS, Interval, bootstrap, holm, signed_rank, widened, wilson
+from benchmark.results.statistics import (
+    LEAST_ATTACKS,
+    Interval,
+    auroc_interval,
+    bootstrap,
+    holm,
+    signed_rank,
+    widened,
+    wilson,
+)
 
 # Darwin's crossed and self-fertilised maize, the differences that Fisher 1935 made famous; in scipy's documentation
 # of `wilcoxon`: T = 24, p = 0.0413.
@@ -31,6 +40,37 @@ def test_wilson_at_the_ends_and_out_of_range() -> None:
     for hits, n in ((3, 2), (-1, 2), (0, 0)):
         with pytest.raises(ValueError):
             wilson(hits, n)
+
+
+def test_an_area_s_interval_by_hand() -> None:
+    """A = 3/4 of 2 against 3 rows: Q1 = 3/5, Q2 = 9/14, and the variance is (3/16 + 3/80 + 2 * 9/112) / 6 = 9/140."""
+    half = 1.959964 * (9 / 140) ** 0.5
+    assert auroc_interval(0.75, 2, 3) == pytest.approx((0.75 - half, 1), abs=1e-6)
+    assert auroc_interval(0.5, 1, 1, 0.5) == pytest.approx((0.5 - 0.67449 / 2, 0.5 + 0.67449 / 2), abs=1e-5)
+
+
+@pytest.mark.parametrize(("positives", "negatives"), [(5, 60), (60, 5), (20, 20)])
+@pytest.mark.parametrize("auroc", [0.6, 0.8, 0.9])
+def test_an_area_s_standard_error_is_that_of_exponential_suspicions(
+    positives: int, negatives: int, auroc: float
+) -> None:
+    """Positives of mean A / (1 - A) exceed negatives of mean 1 with chance A; how their share varies is counted."""
+    shape = (20_000, 1)
+    high = chance().exponential(auroc / (1 - auroc), size=(*shape, positives))
+    low = chance(1).exponential(1.0, size=(shape[0], negatives, 1))
+    areas = (high > low).mean((1, 2))
+    assert areas.mean() == pytest.approx(auroc, abs=0.005)
+    level = 2 * stats.norm.cdf(0.01) - 1  # a hundredth of a standard error, so that no end is cut
+    interval = auroc_interval(auroc, positives, negatives, level)
+    assert (interval.high - interval.low) / 0.02 == pytest.approx(areas.std(), rel=0.03)
+
+
+def test_an_area_at_the_ends_and_out_of_range() -> None:
+    assert auroc_interval(1.0, 50, 50) == (1, 1) and auroc_interval(0.0, 50, 50) == (0, 0)
+    assert auroc_interval(0.99, 5, 5).high == 1 and auroc_interval(0.01, 5, 5).low == 0
+    for auroc, positives, negatives in ((1.1, 5, 5), (-0.1, 5, 5), (0.5, 0, 5), (0.5, 5, 0)):
+        with pytest.raises(ValueError):
+            auroc_interval(auroc, positives, negatives)
 
 
 def test_signed_rank_on_darwins_maize() -> None:

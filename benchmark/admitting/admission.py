@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.admitting.claims import Residents, check
+from benchmark.admitting.files import opened, sent
 from benchmark.admitting.marks import Standing, mark, marks
 from benchmark.admitting.marks import standing_of as standing_of
 from benchmark.errors import BadInput
-from benchmark.exchange import LIMITS
-from benchmark.record import Record, load, parsed
+from benchmark.record import Record, load
 from benchmark.results.archive import Archive
 from benchmark.results.leaderboard import SEEDS, cells
 from benchmark.store import publish
@@ -28,7 +25,7 @@ class Rules:
     Attributes:
         allowed: packages whose methods count besides ours.
         preliminary: whether cells of fewer than three seeds may enter.
-        verify: how many cells are run again.
+        verify: how many cells are run again, of those that can be.
         draw: seed of which; not to be known by the submitter beforehand.
         overlap: compare by intervals in the same environment too.
     """
@@ -49,12 +46,16 @@ class Outcome:
         there: records that had been admitted before, by their files.
         standing: of what was admitted or run again, by key.
         refused: file -> why, in one line.
+        unable: what a cell is called -> why it cannot be run again here, where that was asked for.
+        drawn: how many cells were drawn to be run again.
     """
 
     admitted: dict[Path, Record] = field(default_factory=dict)
     there: dict[Path, Record] = field(default_factory=dict)
     standing: dict[str, Standing] = field(default_factory=dict)
     refused: dict[Path, str] = field(default_factory=dict)
+    unable: dict[str, str] = field(default_factory=dict)
+    drawn: int = 0
 
 
 class Admission:
@@ -80,7 +81,8 @@ class Admission:
     def admit(self, sources: Iterable[Path]) -> Outcome:
         """Check files or folders of records, copy those that pass, and mark them.
 
-        If a cell that is run again comes out otherwise, nothing of what was sent is admitted.
+        If a cell that is run again comes out otherwise, nothing of what was sent is admitted. Cells that cannot be run
+        again here are not drawn.
 
         Args:
             sources: files and folders; of folders all `.json` files at any depth.
@@ -89,7 +91,7 @@ class Admission:
             BadInput: there is no file, or what lies in the folder cannot be read.
         """
         outcome = self.outcome
-        for path in _files(list(sources)):
+        for path in sent(list(sources)):
             try:
                 self._consider(path)
             except BadInput as error:
@@ -133,55 +135,22 @@ class Admission:
                 outcome.refused[path] = f"its cell has {found} of {SEEDS} seeds; send more, or admit it --preliminary"
 
     def _verify(self) -> None:
-        """Run some cells again; mark them, or refuse everything."""
-        from benchmark.admitting.rerun import difference, drawn, workshop
+        """Run some of the cells that can be again; mark them, or refuse everything."""
+        from benchmark.admitting.rerun import difference, drawn, feasible, workshop
 
         outcome, rules = self.outcome, self.rules
-        sent = {**outcome.admitted, **outcome.there}
-        sample = [record for cell in drawn(cells(sent.values()), rules.verify, rules.draw) for record in cell.records]
-        for record in sample:
-            if reason := difference(record, workshop(self.store, rules.draw), rules.overlap):
+        candidates = {**outcome.admitted, **outcome.there}
+        place = workshop(self.store, rules.draw)
+        able, outcome.unable = feasible(cells(candidates.values()), place)
+        sample = drawn(able, rules.verify, rules.draw)
+        outcome.drawn = len(sample)
+        for record in (record for cell in sample for record in cell.records):
+            if reason := difference(record, place, rules.overlap):
                 words = f"run again, {record.key} does not come out: {reason}"
-                outcome.refused |= dict.fromkeys(sent, words)
-                outcome.admitted, outcome.there = {}, {}
+                outcome.refused |= dict.fromkeys(candidates, words)
+                outcome.admitted, outcome.there, outcome.standing = {}, {}, {}
                 return
-        outcome.standing |= dict.fromkeys((record.key for record in sample), "reproduced")
-
-
-def opened(path: Path) -> tuple[Record, bytes]:
-    """A stranger's record and its file's content, read as strictly as can be: in the very form the suite writes.
-
-    Raises:
-        BadInput: it is none.
-    """
-    try:
-        about = path.lstat()
-        if not stat.S_ISREG(about.st_mode) or about.st_size > LIMITS["records"]:
-            raise BadInput(f"is no plain file of at most {LIMITS['records']} bytes")
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"cannot be read ({error.strerror})") from error
-    record = parsed(data, "record")
-    if path.name != f"{record.key}.json":
-        raise BadInput(f"its key is {record.key}, which is not its name; send files as the suite wrote them")
-    content = json.loads(data)  # no field twice, no number that is read for another one
-    if (json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n").encode() != data:
-        raise BadInput("is not written as the suite writes records; send files as they are")
-    return record, data
-
-
-def _files(sources: Sequence[Path]) -> list[Path]:
-    """The files that were sent; links to folders are not followed, links to files are refused later."""
-    found: list[Path] = []
-    for source in sources:
-        if source.is_dir():
-            paths = (Path(folder, name) for folder, _, names in os.walk(source) for name in names)
-            found += (path for path in paths if path.suffix == ".json")
-        else:
-            found.append(source)
-    if not found:
-        raise BadInput(f"{', '.join(map(str, sources))}: holds no record; give files or folders of <key>.json")
-    return sorted(set(found))
+            outcome.standing[record.key] = "reproduced"
 
 
 def _conflict(record: Record, other: Record) -> str | None:

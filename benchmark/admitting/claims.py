@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from benchmark import keys
-from benchmark.admitting.vetting import MOST, installed, refuse, shown, targets, vet
+from benchmark.admitting.counts import check_counts
+from benchmark.admitting.facts import STATED, stated
+from benchmark.admitting.vetting import SECTIONS, installed, refuse, shown, targets, vet
 from benchmark.errors import BadInput
 from benchmark.record import Record
 
@@ -24,7 +26,8 @@ def check(record: Record, allowed: Iterable[str] = ()) -> None:
 
     Args:
         record: read strictly.
-        allowed: packages whose methods count besides ours; one that is not installed is taken at its word.
+        allowed: packages whose methods count besides ours; of one that is not installed the identity, and what the
+            record says of it, are taken at their word.
 
     Raises:
         BadInput: why it is refused, in one line.
@@ -32,28 +35,46 @@ def check(record: Record, allowed: Iterable[str] = ()) -> None:
     vet(record.config, allowed)
     if type(seed := record.config["seed"]) is not int or seed != record.seed or seed < 0:
         refuse(f"seed {shown(record.seed)}: config.seed is {shown(seed)}")
-    _counts(record)
+    check_counts(record)
     _provenance(record)
     _words(record)
-    if all(installed(target) for target in targets(record.config)):
-        _identity(record)
+    _facts(record)
+    _identity(record)
 
 
 class Residents:
     """Who is at home in which cell: what is not installed cannot be computed again, and could bear another's identity.
 
     Args:
-        records: that are there already.
+        records: that are there already; what they say of methods may contradict each other, as of two versions.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
         self.runs: dict[tuple[frozenset[tuple[str, str]], int], str] = {}
         self.targets: dict[tuple[str, str], object] = {}
+        self.said: dict[tuple[str, str, str], list[object]] = {}
         for record in records:
-            self.welcome(record)
+            self._seat(record)
+            self._listen(record)
 
     def welcome(self, record: Record) -> None:
-        """Count one more; raises BadInput where its identity is of another run, or a part of it of another method."""
+        """Count one more.
+
+        Raises:
+            BadInput: its identity is of another run, a part of it of another method, or it says of a method that is not
+                installed what no record of that method says.
+        """
+        self._seat(record)
+        for (part, target, name), value in _taken_at_their_word(record):
+            known = self.said.get((part, target, name), [value])
+            if value not in known:
+                refuse(
+                    f"methods.{part}.{name} is {shown(value)}, other records of {target} say {shown(known[0])}; "
+                    "send records of one version of it"
+                )
+        self._listen(record)
+
+    def _seat(self, record: Record) -> None:
         run = self.runs.setdefault((frozenset(record.identity.items()), record.seed), record.key)
         if run != record.key:
             refuse(f"identity: record {run} has the same, with this seed")
@@ -64,26 +85,20 @@ class Residents:
                 if found != target:
                     refuse(f"identity.{part}: is that of {shown(found)}")
 
+    def _listen(self, record: Record) -> None:
+        for about, value in _taken_at_their_word(record):
+            known = self.said.setdefault(about, [])
+            if value not in known:
+                known.append(value)
 
-def _counts(record: Record) -> None:
-    """Every score is of the rows that it is a score on."""
-    rows, scores = record.rows, record.scores
-    for name, value in _numbers(record.model_dump()):
-        if abs(value) > MOST:
-            refuse(f"{shown(name)}: {shown(value)} is too large a number")
-    if (record.status == "complete") != (scores is not None) or (record.reason is None) != (scores is not None):
-        refuse(f"status is {record.status!r}, which its scores or its reason contradict")
-    victims = {name: victim for name, victim in scores or () if victim is not None}
-    for name, victim in victims.items():
-        for score, n in (("ca", rows.test), ("asr", rows.challenge), ("ra", rows.challenge)):
-            if (found := getattr(victim, score).n) != n:
-                refuse(f"scores.{name}.{score}: has n={found}, the record's rows say {n}")
-    for field in ("weights", "costs"):
-        if set(getattr(record, field)) != set(victims):
-            refuse(f"{field}: are of other victims than the scores")
-    for probe, found in record.probes.items():
-        if set(found) != set(victims) or len({count.n for count in found.values()}) != 1:
-            refuse(f"probes.{shown(probe)}: not every victim was asked the same rows")
+
+def _taken_at_their_word(record: Record) -> Iterator[tuple[tuple[str, str, str], object]]:
+    """(part, target, attribute) -> what the record says of a method that no source here says."""
+    for part, said in record.methods:
+        section = record.config.get(part)  # a resident was never vetted
+        target = str(section.get("_target_")) if isinstance(section, Mapping) else ""
+        told = stated(part, target)
+        yield from (((part, target, name), getattr(said, name)) for name in STATED[part] if name not in told)
 
 
 def _provenance(record: Record) -> None:
@@ -94,11 +109,18 @@ def _provenance(record: Record) -> None:
         refuse("provenance: was not made from a clean commit; commit, or stash, and run again")
     if about.threads != record.config["threads"]:
         refuse(f"provenance.threads is {about.threads}, config.threads {shown(record.config['threads'])}")
+    if (asked := str(record.config["device"])).split(":")[0] not in ("auto", _kind(record)):
+        refuse(f"provenance.device is {shown(about.device)}, config.device {shown(asked)}")
     if about.runs_per_device < 1:
         refuse(f"provenance.runs_per_device is {about.runs_per_device}")
     for name, digest in (("dataset", about.dataset), *record.weights.items(), *record.identity.items()):
         if not DIGEST.fullmatch(digest):
             refuse(f"{shown(name)}: {shown(digest)} is no sha256")
+
+
+def _kind(record: Record) -> str:
+    """Of the device that the record was made on."""
+    return record.provenance.device if record.provenance.device in ("cpu", "mps") else "cuda"
 
 
 def _words(record: Record) -> None:
@@ -115,32 +137,36 @@ def _words(record: Record) -> None:
             refuse(f"evidence: {shown(picture)} is no PNG")
 
 
+def _facts(record: Record) -> None:
+    """What decides with whom a method is ranked is what its source here says; it comes from a set, and so in order."""
+    for part, said in record.methods:
+        if sorted(set(said.needs)) != said.needs:
+            refuse(f"methods.{part}.needs is {shown(said.needs)}: must be in order, each once; send records as written")
+        target = str(record.config[part]["_target_"])
+        for name, value in stated(part, target).items():
+            if (found := getattr(said, name)) != value:
+                refuse(f"methods.{part}.{name} is {shown(found)}, the source of {target} here says {shown(value)}")
+
+
 def _identity(record: Record) -> None:
-    """Identity and key come out again from the configuration, the installed sources and the data's digest."""
+    """Identities come out again from the options, the sources here, the data's digest and the environment.
+
+    A part whose constructor is not installed is taken at its word, and then so is the key, which follows from them all;
+    a data set counts by its digest alone, so that its source is not asked for.
+    """
     about, config = record.provenance, record.config
-    device = about.device if about.device in ("cpu", "mps") else "cuda"
+    absent = {part for part in SECTIONS if part != "dataset" and not all(map(installed, targets(config[part])))}
     torch = about.versions.get("torch", "")
     try:
-        environment = keys.environment_of(config, about.protocol, torch, device)
-        found = keys.identities(config, about.dataset, environment)
-        plan = keys.plan(config, about.dataset, environment)
+        environment = keys.environment_of(config, about.protocol, torch, _kind(record))
+        found = keys.identities({**config, **{part: {} for part in absent}}, about.dataset, environment)
+        run = record.key if absent else keys.plan(config, about.dataset, environment).run
     except (BadInput, ValueError, LookupError, TypeError, AttributeError, SyntaxError, OSError) as error:
         raise BadInput(f"config: its identity cannot be computed ({shown(error)})") from error
     for part, value in found.items():
-        if record.identity.get(part) != keys.hashed(value):
+        if part not in absent and record.identity.get(part) != keys.hashed(value):
             refuse(f"identity.{part}: does not follow from its options and the source here; run this version's code")
     if record.identity.keys() != found.keys():
         refuse("identity: has parts that no run has")
-    if plan.run != record.key:
+    if run != record.key:
         refuse("key: does not follow from the configuration; run this version's code")
-
-
-def _numbers(value: object, name: str = "") -> Iterator[tuple[str, int | float]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _numbers(item, f"{name}.{key}".lstrip("."))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _numbers(item, name)
-    elif isinstance(value, int | float):
-        yield name, value

@@ -3,20 +3,70 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from benchmark import keys
-from benchmark.admitting.vetting import installed, shown, targets
-from benchmark.record import Count, Record
+from benchmark.admitting.comparing import apart, unequal
+from benchmark.admitting.vetting import installed, options, shown, targets
+from benchmark.config import compose
+from benchmark.devices import torch_device
+from benchmark.errors import BadInput
+from benchmark.record import Record
 from benchmark.results.leaderboard import Cell
-from benchmark.results.statistics import wilson
-from benchmark.run import run
+from benchmark.results.reproduce import constructors
+from benchmark.run import planned, run
 
 SHARED = ("data", "downloads")  # of the store: decoded rows and what they came from, which no archive brings
 OURS = {"tracker": {"_target_": "benchmark.tracker.NoTracker"}, "retry": True}
-MEASURED = ("rows", "scores", "probes", "detection", "methods")  # what must come out again, bit for bit
+
+Paths = list[tuple[str, Any]]  # options that name files, and what they name
+
+
+def feasible(cells: Sequence[Cell], store: Path) -> tuple[list[Cell], dict[str, str]]:
+    """Part the cells that can be run again here from those that cannot.
+
+    Args:
+        cells: of vetted records.
+        store: of the verification; a data set that has never been decoded is decoded into it.
+
+    Returns:
+        The first, in their order; of the others, by what they are called, why not.
+    """
+    able: list[Cell] = []
+    unable: dict[str, str] = {}
+    for cell in cells:
+        reason = next(filter(None, (obstacle(record, store) for record in cell.records)), None)
+        if reason is None:
+            able.append(cell)
+        else:
+            defense, attack, dataset = (shown(cell.label[part]) for part in ("defense", "attack", "dataset"))
+            unable[f"{defense} against {attack} on {dataset}"] = reason
+    return able, unable
+
+
+def obstacle(record: Record, store: Path) -> str | None:
+    """Why a vetted record's run cannot be tried here: in a line, or None if it can.
+
+    No file is opened that only the record names: a data set's path must be one that a yaml in conf/dataset names for
+    the same constructor.
+
+    Args:
+        record: checked by `benchmark.admitting.claims.check`.
+        store: of the verification.
+    """
+    absent = next((target for target in targets(record.config) if not installed(target)), None)
+    if absent is not None:
+        return f"{absent} is not installed"
+    try:
+        torch_device(str(record.config["device"]))
+    except BadInput as error:
+        return shown(error)
+    return _rows_elsewhere(record, store)
 
 
 def drawn(cells: Sequence[Cell], count: int, draw: int) -> list[Cell]:
@@ -52,17 +102,13 @@ def difference(record: Record, store: Path, overlap: bool = False) -> str | None
     """Run a vetted record's configuration, and tell the first thing that came out otherwise; None if nothing did.
 
     In the same environment (protocol, torch, kind of device, threads, precision) all that was measured must be equal.
-    In another, the Wilson 95 % intervals of every score must overlap.
+    In another, the 95 % intervals of all counts and areas under curves must meet, of as many rows.
 
     Args:
-        record: checked by `benchmark.admitting.claims.check`.
+        record: one without an `obstacle`.
         store: of the verification.
         overlap: judge by intervals in the same environment too, where processors are known to calculate otherwise.
     """
-    if not all(installed(target) for target in targets(record.config)):
-        return "a method of it is not installed, so it cannot be run again"
-    if any(keys.is_path(name) and value for name, value in record.config["dataset"].items()):
-        return "its data set is a path, so it cannot be run again here"
     try:
         ours = run({**record.config, **OURS, "store": str(store)})
     except Exception as error:  # noqa: BLE001  # whatever a stranger's options led a method to raise
@@ -70,47 +116,38 @@ def difference(record: Record, store: Path, overlap: bool = False) -> str | None
     same = ours.identity["environment"] == record.identity["environment"]
     if ours.provenance.dataset != record.provenance.dataset:
         return "its data set's rows are not those here"
-    return _unequal(record, ours) if same and not overlap else _apart(record, ours)
+    return unequal(record, ours) if same and not overlap else apart(record, ours)
 
 
-def _unequal(theirs: Record, ours: Record) -> str | None:
-    if theirs.key != ours.key:
-        return f"its configuration has the key {ours.key} here"
-    first, second = (dict(_leaves(record.model_dump(include=set(MEASURED)))) for record in (theirs, ours))
-    for name in sorted(first.keys() | second.keys()):
-        if first.get(name) != second.get(name):
-            return f"{name} is {shown(first.get(name))}, here it is {shown(second.get(name))}"
-    return None
+def _rows_elsewhere(record: Record, store: Path) -> str | None:
+    """Why a data set that is a path is not to be had here; None for one that is, or that is no path."""
+    section = record.config["dataset"]
+    if not (named := _paths(section)):
+        return None
+    if named not in _known_paths(str(section["_target_"])):
+        return f"{_told(named)}: no yaml in conf/dataset names it for this constructor"
+    if not all(Path(value).expanduser().exists() for _, value in named):
+        return f"{_told(named)}: is not here"
+    try:
+        _, plan = planned({**record.config, "store": str(store)})
+    except Exception as error:  # noqa: BLE001  # whatever a stranger's other options led the data set to raise
+        return f"{_told(named)}: cannot be read here ({shown(error)})"
+    same = plan == keys.plan(record.config, record.provenance.dataset)  # all but the rows is the same in both
+    return None if same else f"{_told(named)}: holds other rows here"
 
 
-def _apart(theirs: Record, ours: Record) -> str | None:
-    if theirs.status != ours.status or theirs.methods != ours.methods or theirs.rows.test != ours.rows.test:
-        return "its status, methods or rows are not those here"
-    first, second = dict(_scores(theirs)), dict(_scores(ours))
-    for name, count in first.items():
-        other = second.get(name)
-        if other is None or bool(other.n) != bool(count.n):
-            return f"{name} is asked of other rows here"
-        if count.n and not _overlap(count, other):
-            return f"{name} is {count.hits} of {count.n}, here {other.hits} of {other.n}: their intervals do not meet"
-    return None
+@cache
+def _known_paths(target: str) -> list[Paths]:
+    """What each yaml in conf/dataset that calls a constructor names."""
+    yamls = [name for name, constructor in constructors("dataset").items() if constructor == target]
+    return [_paths(OmegaConf.to_container(compose(f"dataset={name}")["dataset"], resolve=True)) for name in yamls]
 
 
-def _overlap(first: Count, second: Count) -> bool:
-    one, other = wilson(first.hits, first.n), wilson(second.hits, second.n)
-    return one.low <= other.high and other.low <= one.high
+def _paths(section: object) -> Paths:
+    """A data set's options that name files, at any depth, and are set."""
+    found = ((name, value) for name, value in options(section) if keys.is_path(name) and value is not None)
+    return sorted(found, key=repr)
 
 
-def _scores(record: Record) -> Iterator[tuple[str, Count]]:
-    for name, victim in record.scores or ():
-        yield from ((f"scores.{name}.{score}", count) for score, count in victim or ())
-    for probe, victims in record.probes.items():
-        yield from ((f"probes.{shown(probe)}.{name}", count) for name, count in victims.items())
-
-
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _leaves(item, f"{name}.{key}".lstrip("."))
-    else:
-        yield name, value
+def _told(named: Paths) -> str:
+    return ", ".join(f"dataset.{name}={shown(value)}" for name, value in named)

@@ -60,6 +60,37 @@ def wilson(hits: int, n: int, level: float = LEVEL) -> Interval:
     return Interval(max(0.0, centre - half), min(1.0, centre + half))
 
 
+def auroc_interval(auroc: float, positives: int, negatives: int, level: float = LEVEL) -> Interval:
+    """Hanley and McNeil's interval of an area under a ROC curve.
+
+    Args:
+        auroc: in [0, 1].
+        positives: rows that should rank higher, at least 1.
+        negatives: the others, at least 1.
+        level: share of such intervals that are meant to hold the truth.
+
+    Returns:
+        Within [0, 1]; at an area of 0 or 1 a single point, as the standard error is 0 there.
+
+    Raises:
+        ValueError: no share, or one side is empty.
+
+    Source: Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747, whose standard error needs no more than the
+    area: that of suspicions which are distributed exponentially on both sides.
+    """
+    if not 0 <= auroc <= 1 or positives < 1 or negatives < 1:
+        raise ValueError(
+            f"an area of {auroc}, {positives} against {negatives} rows: must be 0 to 1, of at least 1 each"
+        )
+    square = auroc * auroc
+    two_positives, two_negatives = auroc / (2 - auroc), 2 * square / (1 + auroc)  # chance that both rank rightly
+    spread = (
+        auroc * (1 - auroc) + (positives - 1) * (two_positives - square) + (negatives - 1) * (two_negatives - square)
+    )
+    half = NormalDist().inv_cdf((1 + level) / 2) * sqrt(max(0.0, spread) / positives / negatives)  # rounding, below 0
+    return Interval(max(0.0, auroc - half), min(1.0, auroc + half))
+
+
 def bootstrap(
     values: Mapping[str, Values],
     generator: np.random.Generator,

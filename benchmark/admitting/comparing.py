@@ -1,0 +1,117 @@
+"""Whether a run that was made again came out as the record says: bit for bit, or as near as chance explains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from benchmark.admitting.vetting import shown
+from benchmark.record import Count, Detection, Record, Separation
+from benchmark.results.statistics import Interval, auroc_interval, wilson
+
+MEASURED = ("rows", "scores", "probes", "detection", "methods")  # what must come out again, bit for bit
+GIVEN = ("status", "methods", "rows")  # what another processor does not change
+
+
+class Measure(NamedTuple):
+    """A number that another processor may change a little.
+
+    Attributes:
+        text: how an error shows it.
+        interval: in which the truth lies by 95 %; None where nothing was asked.
+        rows: how many were asked, where they are the same rows in both environments; else None.
+    """
+
+    text: str
+    interval: Interval | None
+    rows: int | None = None
+
+
+def unequal(theirs: Record, ours: Record) -> str | None:
+    """The first thing in which two runs of one environment differ at all; None if there is none.
+
+    Args:
+        theirs: what was sent.
+        ours: the same configuration, run here.
+    """
+    if theirs.key != ours.key:
+        return f"its configuration has the key {ours.key} here"
+    return _other(theirs, ours, MEASURED)
+
+
+def apart(theirs: Record, ours: Record) -> str | None:
+    """The first thing in which runs of two environments differ more than chance explains; None if there is none.
+
+    Status, methods and rows must be equal, and so must what was measured at all. Of counts Wilson's 95 % intervals must
+    meet, of areas under curves Hanley and McNeil's. Verdicts on models may flip: they have no interval. The intervals
+    are those of rows; how a score varies with another training they do not know.
+
+    Args:
+        theirs: what was sent.
+        ours: the same configuration, run here.
+    """
+    if other := _other(theirs, ours, GIVEN):
+        return other
+    first, second = dict(_measures(theirs)), dict(_measures(ours))
+    for name in dict.fromkeys([*first, *second]):
+        one, two = first.get(name), second.get(name)
+        if one is None or two is None:
+            return f"{name} is {_there(one)}, here it is {_there(two)}"
+        if one.rows != two.rows:
+            return f"{name} is asked of {one.rows} rows, here of {two.rows}"
+        if one.interval and two.interval and not _meet(one.interval, two.interval):
+            return f"{name} is {one.text}, here {two.text}: their intervals do not meet"
+    return None
+
+
+def _other(theirs: Record, ours: Record, parts: tuple[str, ...]) -> str | None:
+    first, second = (dict(_leaves(record.model_dump(include=set(parts)))) for record in (theirs, ours))
+    for name in sorted(first.keys() | second.keys()):
+        if first.get(name) != second.get(name):
+            return f"{name} is {shown(first.get(name))}, here it is {shown(second.get(name))}"
+    return None
+
+
+def _there(measure: Measure | None) -> str:
+    return "missing" if measure is None else "there"
+
+
+def _meet(one: Interval, other: Interval) -> bool:
+    return one.low <= other.high and other.low <= one.high
+
+
+def _measures(record: Record) -> Iterator[tuple[str, Measure]]:
+    for name, victim in record.scores or ():
+        yield from ((f"scores.{name}.{score}", _share(count, count.n)) for score, count in victim or ())
+    for probe, victims in record.probes.items():
+        yield from ((f"probes.{shown(probe)}.{name}", _share(count, count.n)) for name, count in victims.items())
+    if record.detection is not None:
+        yield from _found(record.detection, record.rows.challenge)
+
+
+def _found(detection: Detection, challenge: int) -> Iterator[tuple[str, Measure]]:
+    """A table that is there, and of it counts and areas that are there; what is flagged may be more rows or fewer."""
+    for table, found in detection:
+        if found is not None:
+            yield f"detection.{table}", Measure("there", None)
+        for name, value in found or ():
+            if isinstance(value, Count):
+                yield f"detection.{table}.{name}", _share(value)
+            elif isinstance(value, Separation) and value.auroc is not None:
+                interval = auroc_interval(value.auroc, value.positives, value.negatives)
+                yield f"detection.{table}.{name}.auroc", Measure(f"{value.auroc:.4f}", interval)
+    if detection.inputs:  # few of them would make any area likely
+        succeed = Count(hits=detection.inputs.successful.positives, n=challenge)
+        yield "detection.inputs.successful.positives", _share(succeed)
+
+
+def _share(count: Count, rows: int | None = None) -> Measure:
+    return Measure(f"{count.hits} of {count.n}", wilson(count.hits, count.n) if count.n else None, rows)
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _leaves(item, f"{name}.{key}".lstrip("."))
+    else:
+        yield name, value
