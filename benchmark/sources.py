@@ -25,14 +25,14 @@ def digest(target: str, also: str | None = None) -> str:
     Raises:
         BadInput: no such module or name.
     """
-    module = _module_of(target)
+    module = module_of(target)
     also = also or (module.rpartition(".")[0] if module.split(".")[0] == CORE else SHARED)
     seen: dict[str, str] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
         if name not in seen:
-            tree = _parsed(name)
+            tree = parsed_module(name)
             seen[name] = _code(tree)
             waiting += [found for found in _imports(tree, name) if _followed(found, module, also)]
     lines = "\n".join(f"{name}\n{text}" for name, text in sorted(seen.items()))
@@ -54,17 +54,17 @@ def defines(target: str, method: str) -> bool:
     Raises:
         BadInput: there is no such class.
     """
-    module, name = _module_of(target), target.rpartition(".")[2]
+    module, name = module_of(target), target.rpartition(".")[2]
     if module.split(".")[0] == CORE:
         return False
-    tree = _parsed(module)
-    origins = _origins(tree, module)
+    tree = parsed_module(module)
+    origins = imported_names(tree, module)
     found = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
     if found is None:
         if name not in origins:
             raise BadInput(f"_target_={target}: {module} has no class {name}; correct the yaml")
         return defines(origins[name], method)
-    own = any(method in _bound(item) for item in found.body)
+    own = any(method in bound_names(item) for item in found.body)
     return own or any(_inherits(base, method, origins) for base in found.bases)
 
 
@@ -74,8 +74,8 @@ def docstrings(target: str) -> tuple[str, str]:
     Raises:
         BadInput: no such module or class.
     """
-    module, name = _module_of(target), target.rpartition(".")[2]
-    tree = _parsed(module)
+    module, name = module_of(target), target.rpartition(".")[2]
+    tree = parsed_module(module)
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             return ast.get_docstring(tree) or "", ast.get_docstring(node) or ""
@@ -93,14 +93,14 @@ def _inherits(base: ast.expr, method: str, origins: dict[str, str]) -> bool:
         return False
 
 
-def _bound(item: ast.stmt) -> set[str]:
+def bound_names(item: ast.stmt) -> set[str]:
     """Names that a statement of a class body binds."""
     if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
         return {item.name}
     return {node.id for node in ast.walk(item) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
-def _module_of(target: str) -> str:
+def module_of(target: str) -> str:
     """The longest prefix of a dotted name that is a module."""
     module = target.rpartition(".")[0]
     while module and _file(module) is None:
@@ -131,9 +131,9 @@ def _file(module: str) -> Path | None:
 
 
 @cache
-def _parsed(module: str) -> ast.Module:
-    file = _file(module)
-    if file is None:
+def parsed_module(module: str) -> ast.Module:
+    """Its source as a tree; raises BadInput where there is none."""
+    if (file := _file(module)) is None:
         raise BadInput(f"module {module}: no Python source was found; install it as source")
     return ast.parse(file.read_bytes(), filename=str(file))
 
@@ -169,7 +169,7 @@ def _imported(tree: ast.Module, module: str) -> Iterator[str]:
             yield from (f"{origin}.{alias.name}" for alias in node.names)
 
 
-def _origins(tree: ast.Module, module: str) -> dict[str, str]:
+def imported_names(tree: ast.Module, module: str) -> dict[str, str]:
     """Local name -> dotted name, for classes of a module and what it imports."""
     names = {node.name: f"{module}.{node.name}" for node in tree.body if isinstance(node, ast.ClassDef)}
     for node in tree.body:

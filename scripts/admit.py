@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from benchmark.admitting.admission import Admission, Rules
-from benchmark.admitting.marks import COMMITTED
 from benchmark.cli import Parser, guarded
 from benchmark.errors import BadInput
+from benchmark.results.marks import COMMITTED
 
 
 def main() -> None:
@@ -28,6 +28,8 @@ def main() -> None:
     outcome = Admission(options.into, rules, options.store).admit(options.sources)
     for cell, reason in outcome.unable.items():
         print(f"cannot be run again here: {cell}: {reason}")
+    for key, reason in outcome.apart.items():
+        print(f"not reproduced: {key}: {reason}")
     if outcome.unable and not outcome.drawn:
         print("no cell can be run again here, and none was")
     for path, record in outcome.admitted.items():

@@ -105,6 +105,18 @@ def test_fewer_than_three_seeds_are_preliminary(template: dict[str, Any]) -> Non
     assert one(template, WORKED, seeds=2).status == "preliminary"
 
 
+def test_what_others_sent_is_ranked_once_it_came_out_again(template: dict[str, Any]) -> None:
+    """One seed that nobody here has run keeps its cell from being ranked; what the defense costs is said first."""
+    records = [planted(template, WORKED, seed) for seed in range(3)]
+    for mark, status in (("reported", "reported"), ("reproduced", "ranked")):
+        (cell,) = cells(records, {records[1].key: mark})
+        assert (cell.standing, cell.status) == (mark, status)
+    assert not [row for row in standings(cells(records, {records[1].key: "reported"})) if row.rank]
+    costly = [planted(template, {**WORKED, "defended": (80, 20)}, seed) for seed in range(3)]
+    (cell,) = cells(costly, {costly[0].key: "reported"})
+    assert cell.status == "degraded"
+
+
 @pytest.mark.parametrize("value", [0, 0.0, 1, "x"])
 def test_an_oracle_is_never_ranked(template: dict[str, Any], value: object) -> None:
     assert one(template, WORKED, config__defense__oracle_target=value).status == "oracle"

@@ -16,7 +16,7 @@ from PIL import Image
 from synthetic import synthetic
 
 from benchmark.admitting import rerun
-from benchmark.admitting.comparing import apart, unequal
+from benchmark.admitting.comparing import Difference, apart, unequal
 from benchmark.data import cache
 from benchmark.record import Record
 from benchmark.results.leaderboard import cells
@@ -91,15 +91,18 @@ def test_what_it_may_not(other: Record, reason: str) -> None:
     first, second = apart(other, run()), apart(run(), other)
     assert first is not None and second is not None and first != second, "both numbers are told, theirs first"
     begins = reason.partition("{}")[0]
-    assert first.startswith(begins) and second.startswith(begins) and reason.rpartition("{}")[2] in first
+    for found in (first, second):
+        assert found.reason.startswith(begins)
+        assert found.chance == found.reason.endswith("their intervals do not meet"), "rows and tables no chance changes"
+    assert reason.rpartition("{}")[2] in first.reason
 
 
 def test_words_tell_both_sides() -> None:
-    assert apart(run(rows=None), run()) == "detection.rows is missing, here it is there"
-    assert apart(run(), run(rows=None)) == "detection.rows is there, here it is missing"
+    assert apart(run(rows=None), run()) == Difference("detection.rows is missing, here it is there")
+    assert apart(run(), run(rows=None)) == Difference("detection.rows is there, here it is missing")
     far = run({**ROWS, "separation": {**SEPARATION, "auroc": 0.5}})
     met = "detection.rows.separation.auroc is 0.5000, here 0.9000: their intervals do not meet"
-    assert apart(far, run()) == met
+    assert apart(far, run()) == Difference(met, chance=True)
 
 
 def test_few_rows_widen_an_area() -> None:
@@ -108,7 +111,7 @@ def test_few_rows_widen_an_area() -> None:
     def area(auroc: float, **rows: int) -> Record:
         return run(inputs={**INPUTS, "separation": {**SEPARATION, "auroc": auroc, **rows}})
 
-    assert "do not meet" in (apart(area(0.75), area(0.9)) or "")
+    assert "do not meet" in str(apart(area(0.75), area(0.9)))
     few = {"positives": 4, "negatives": 40}
     assert apart(area(0.75, **few), area(0.9, **few)) is None
 
@@ -118,7 +121,7 @@ def test_in_the_same_environment_nothing_may_differ() -> None:
     for name, other in NEAR.items():
         same = unequal(run(), other.model_copy(update={"key": run().key}))
         assert (same is None) == (name in ("itself", "costs"))
-    assert "has the key" in (unequal(run(), run(seed=1)) or "")
+    assert "has the key" in str(unequal(run(), run(seed=1)))
 
 
 # ---- what cannot be run again

@@ -52,7 +52,7 @@ class Folder:
     def digest(self, source: str) -> str:
         """Of a class in a module that always has the same name."""
         (self.path / "always.py").write_text(source)
-        sources._parsed.cache_clear()
+        sources.parsed_module.cache_clear()
         return digest("always.Method")
 
 
@@ -60,7 +60,7 @@ class Folder:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     monkeypatch.syspath_prepend(tmp_path)
     sources._file.cache_clear()
-    sources._parsed.cache_clear()
+    sources.parsed_module.cache_clear()
     return Folder(tmp_path)
 
 
@@ -141,7 +141,7 @@ def test_the_modules_of_a_methods_own_package_are_followed(
     for value in (1, 1, 2):
         _package(tmp_path, "theirs", method=source, helper=f"level = {value}  # a comment\n", other=f"x = {value}\n")
         sources._file.cache_clear()
-        sources._parsed.cache_clear()
+        sources.parsed_module.cache_clear()
         seen.append(digest("theirs.method.Method"))
         for path in (tmp_path / "theirs").iterdir():
             path.unlink()
@@ -152,9 +152,9 @@ def test_the_modules_of_a_methods_own_package_are_followed(
 def test_an_imported_baseline_is_followed_through_its_own_imports(folder: Folder) -> None:
     followed: list[str] = []
     name = folder.module("from baselines.defenses.fine_pruning import FinePruning\nclass Method(FinePruning): pass\n")
-    real = sources._parsed.__wrapped__
+    real = sources.parsed_module.__wrapped__
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "_parsed", lambda module: followed.append(module) or real(module))
+        patch.setattr(sources, "parsed_module", lambda module: followed.append(module) or real(module))
         digest(f"{name}.Method")
     assert {name, "baselines.defenses.fine_pruning", "baselines.defenses.fine_tuning"} <= set(followed)
     assert not [module for module in followed if module.split(".")[0] in ("benchmark", "torch")]

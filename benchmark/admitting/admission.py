@@ -9,12 +9,11 @@ from pathlib import Path
 
 from benchmark.admitting.claims import Residents, check
 from benchmark.admitting.files import opened, sent
-from benchmark.admitting.marks import Standing, mark, marks
-from benchmark.admitting.marks import standing_of as standing_of
 from benchmark.errors import BadInput
 from benchmark.record import Record, load
 from benchmark.results.archive import Archive
 from benchmark.results.leaderboard import SEEDS, cells
+from benchmark.results.marks import Standing, mark, marks
 from benchmark.store import publish
 
 
@@ -47,6 +46,7 @@ class Outcome:
         standing: of what was admitted or run again, by key.
         refused: file -> why, in one line.
         unable: what a cell is called -> why it cannot be run again here, where that was asked for.
+        apart: key -> what came out otherwise, of cells that stay reported since another processor may explain it.
         drawn: how many cells were drawn to be run again.
     """
 
@@ -55,6 +55,7 @@ class Outcome:
     standing: dict[str, Standing] = field(default_factory=dict)
     refused: dict[Path, str] = field(default_factory=dict)
     unable: dict[str, str] = field(default_factory=dict)
+    apart: dict[str, str] = field(default_factory=dict)
     drawn: int = 0
 
 
@@ -81,8 +82,8 @@ class Admission:
     def admit(self, sources: Iterable[Path]) -> Outcome:
         """Check files or folders of records, copy those that pass, and mark them.
 
-        If a cell that is run again comes out otherwise, nothing of what was sent is admitted. Cells that cannot be run
-        again here are not drawn.
+        If a cell that is run again comes out otherwise, nothing of what was sent is admitted; unless another processor
+        may explain it: then that cell is not marked. Cells that cannot be run again here are not drawn.
 
         Args:
             sources: files and folders; of folders all `.json` files at any depth.
@@ -135,7 +136,7 @@ class Admission:
                 outcome.refused[path] = f"its cell has {found} of {SEEDS} seeds; send more, or admit it --preliminary"
 
     def _verify(self) -> None:
-        """Run some of the cells that can be again; mark them, or refuse everything."""
+        """Run some of the cells that can be again; mark those that come out, or refuse everything."""
         from benchmark.admitting.rerun import difference, drawn, feasible, workshop
 
         outcome, rules = self.outcome, self.rules
@@ -144,13 +145,18 @@ class Admission:
         able, outcome.unable = feasible(cells(candidates.values()), place)
         sample = drawn(able, rules.verify, rules.draw)
         outcome.drawn = len(sample)
-        for record in (record for cell in sample for record in cell.records):
-            if reason := difference(record, place, rules.overlap):
-                words = f"run again, {record.key} does not come out: {reason}"
+        for cell in sample:
+            found = ((record.key, difference(record, place, rules.overlap)) for record in cell.records)
+            key, other = next(((key, other) for key, other in found if other), ("", None))
+            if other is None:
+                outcome.standing |= {record.key: "reproduced" for record in cell.records}
+            elif other.chance:
+                outcome.apart[key] = other.reason
+            else:
+                words = f"run again, {key} does not come out: {other.reason}"
                 outcome.refused |= dict.fromkeys(candidates, words)
                 outcome.admitted, outcome.there, outcome.standing = {}, {}, {}
                 return
-            outcome.standing[record.key] = "reproduced"
 
 
 def _conflict(record: Record, other: Record) -> str | None:

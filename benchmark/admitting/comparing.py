@@ -27,7 +27,19 @@ class Measure(NamedTuple):
     rows: int | None = None
 
 
-def unequal(theirs: Record, ours: Record) -> str | None:
+class Difference(NamedTuple):
+    """What came out otherwise.
+
+    Attributes:
+        reason: in a line.
+        chance: whether another processor could have made it of an honest run.
+    """
+
+    reason: str
+    chance: bool = False
+
+
+def unequal(theirs: Record, ours: Record) -> Difference | None:
     """The first thing in which two runs of one environment differ at all; None if there is none.
 
     Args:
@@ -35,16 +47,16 @@ def unequal(theirs: Record, ours: Record) -> str | None:
         ours: the same configuration, run here.
     """
     if theirs.key != ours.key:
-        return f"its configuration has the key {ours.key} here"
+        return Difference(f"its configuration has the key {ours.key} here")
     return _other(theirs, ours, MEASURED)
 
 
-def apart(theirs: Record, ours: Record) -> str | None:
+def apart(theirs: Record, ours: Record) -> Difference | None:
     """The first thing in which runs of two environments differ more than chance explains; None if there is none.
 
     Status, methods and rows must be equal, and so must what was measured at all. Of counts Wilson's 95 % intervals must
     meet, of areas under curves Hanley and McNeil's. Verdicts on models may flip: they have no interval. The intervals
-    are those of rows; how a score varies with another training they do not know.
+    are those of rows; how a score varies with another training they do not know, so chance may have done it.
 
     Args:
         theirs: what was sent.
@@ -56,19 +68,19 @@ def apart(theirs: Record, ours: Record) -> str | None:
     for name in dict.fromkeys([*first, *second]):
         one, two = first.get(name), second.get(name)
         if one is None or two is None:
-            return f"{name} is {_there(one)}, here it is {_there(two)}"
+            return Difference(f"{name} is {_there(one)}, here it is {_there(two)}")
         if one.rows != two.rows:
-            return f"{name} is asked of {one.rows} rows, here of {two.rows}"
+            return Difference(f"{name} is asked of {one.rows} rows, here of {two.rows}")
         if one.interval and two.interval and not _meet(one.interval, two.interval):
-            return f"{name} is {one.text}, here {two.text}: their intervals do not meet"
+            return Difference(f"{name} is {one.text}, here {two.text}: their intervals do not meet", chance=True)
     return None
 
 
-def _other(theirs: Record, ours: Record, parts: tuple[str, ...]) -> str | None:
+def _other(theirs: Record, ours: Record, parts: tuple[str, ...]) -> Difference | None:
     first, second = (dict(_leaves(record.model_dump(include=set(parts)))) for record in (theirs, ours))
     for name in sorted(first.keys() | second.keys()):
         if first.get(name) != second.get(name):
-            return f"{name} is {shown(first.get(name))}, here it is {shown(second.get(name))}"
+            return Difference(f"{name} is {shown(first.get(name))}, here it is {shown(second.get(name))}")
     return None
 
 

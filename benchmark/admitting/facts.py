@@ -8,7 +8,12 @@ from functools import cache
 from types import MappingProxyType
 
 from benchmark.errors import BadInput
-from benchmark.sources import _bound, _module_of, _origins, _parsed  # classes are found as they are for keys
+from benchmark.sources import (
+    bound_names,
+    imported_names,
+    module_of,
+    parsed_module,
+)  # classes are found as they are for keys
 
 STATED = {"attack": ("ships", "needs"), "defense": ("family", "needs")}  # as records have them
 SETS = ("frozenset", "set")
@@ -38,10 +43,10 @@ def stated(part: str, target: str) -> Mapping[str, object]:
 
 def _order(target: str) -> list[Step]:
     """A class and its bases in the order in which Python asks them for an attribute: a shared base is asked last."""
-    module, name = _module_of(target), target.rpartition(".")[2]
-    tree = _parsed(module)
+    module, name = module_of(target), target.rpartition(".")[2]
+    tree = parsed_module(module)
     guarded = (item for node in tree.body if isinstance(node, ast.If) for item in node.body)  # if TYPE_CHECKING: import
-    origins = _origins(ast.Module([*tree.body, *guarded], []), module)
+    origins = imported_names(ast.Module([*tree.body, *guarded], []), module)
     found = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
     if found is None:
         return _order(origins[name])  # re-exported
@@ -70,14 +75,14 @@ def _looked_up(order: Sequence[Step], name: str) -> ast.expr | None:
             return None  # a base that is not to be found may have it
         for item in reversed(node.body):
             declared = isinstance(item, ast.AnnAssign) and item.value is None  # a type alone binds nothing
-            if name in _bound(item) and not declared:
+            if name in bound_names(item) and not declared:
                 return next((value for target, value in _pairs(item) if ast.unparse(target) == name), None)
     return None
 
 
 def _set_later(module: str, name: str) -> bool:
     """Whether a module assigns to `<something>.name`, such as `self.needs = ...`."""
-    nodes = (node for node in ast.walk(_parsed(module)) if isinstance(node, ast.Attribute) and node.attr == name)
+    nodes = (node for node in ast.walk(parsed_module(module)) if isinstance(node, ast.Attribute) and node.attr == name)
     return any(isinstance(node.ctx, ast.Store) for node in nodes)
 
 

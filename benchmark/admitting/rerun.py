@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from benchmark import keys
-from benchmark.admitting.comparing import apart, unequal
+from benchmark.admitting.comparing import Difference, apart, unequal
 from benchmark.admitting.vetting import installed, options, shown, targets
 from benchmark.config import compose
 from benchmark.devices import torch_device
@@ -98,7 +98,7 @@ def workshop(store: Path, draw: int) -> Path:
     return root
 
 
-def difference(record: Record, store: Path, overlap: bool = False) -> str | None:
+def difference(record: Record, store: Path, overlap: bool = False) -> Difference | None:
     """Run a vetted record's configuration, and tell the first thing that came out otherwise; None if nothing did.
 
     In the same environment (protocol, torch, kind of device, threads, precision) all that was measured must be equal.
@@ -112,10 +112,10 @@ def difference(record: Record, store: Path, overlap: bool = False) -> str | None
     try:
         ours = run({**record.config, **OURS, "store": str(store)})
     except Exception as error:  # noqa: BLE001  # whatever a stranger's options led a method to raise
-        return f"running it again failed: {shown(error)}"
+        return Difference(f"running it again failed: {shown(error)}")
     same = ours.identity["environment"] == record.identity["environment"]
     if ours.provenance.dataset != record.provenance.dataset:
-        return "its data set's rows are not those here"
+        return Difference("its data set's rows are not those here")
     return unequal(record, ours) if same and not overlap else apart(record, ours)
 
 

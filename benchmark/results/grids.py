@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from types import MappingProxyType
 
 from benchmark.errors import BadInput
 from benchmark.results.charts.points import attacks, defenses
@@ -15,18 +14,17 @@ from benchmark.results.merits import SCORES, Score
 from benchmark.results.tables import board
 
 # Status -> the mark of a number that is not ranked, and why it is not.
-MARKS = MappingProxyType(
-    {
-        "attack failed": ("f", "the attack failed: a gain under 50 points"),
-        "collapsed": ("c", "collapsed: half of the accuracy above chance is lost"),
-        "degraded": ("d", "degraded: over 5 points of clean accuracy lost"),
-        "preliminary": ("p", "preliminary: fewer than 3 seeds"),
-        "oracle": ("o", "told what a defender cannot know"),
-        "not applicable": ("n", "not applicable"),
-        "no defense": ("b", "no defense"),
-        "no attack": ("a", "no attack"),
-    }
-)
+MARKS: Mapping[str, tuple[str, str]] = {
+    "attack failed": ("f", "the attack failed: a gain under 50 points"),
+    "collapsed": ("c", "collapsed: half of the accuracy above chance is lost"),
+    "degraded": ("d", "degraded: over 5 points of clean accuracy lost"),
+    "reported": ("r", "reported: sent by others, and not run again here"),
+    "preliminary": ("p", "preliminary: fewer than 3 seeds"),
+    "oracle": ("o", "told what a defender cannot know"),
+    "not applicable": ("n", "not applicable"),
+    "no defense": ("b", "no defense"),
+    "no attack": ("a", "no attack"),
+}
 FACETS = ("attack", "defense")
 
 

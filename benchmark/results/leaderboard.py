@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 from benchmark.errors import BadInput
 from benchmark.record import Count, Record, VictimScores
 from benchmark.results.archive import Archive
 from benchmark.results.labels import labels
+from benchmark.results.marks import Standing, marks
 
 GATE = 0.50  # least mean(ASR backdoored - ASR sham) for an attack to have worked
 COSTLY = 0.05  # clean accuracy a defense may cost, on victim or control
@@ -41,10 +43,12 @@ class Cell:
     Attributes:
         records: one a seed, ascending; of one setting, one torch version and one kind of device.
         label: part -> what to call it, e.g. "attack" -> "BadNets 5 %".
+        standing: "reported" if one of its records came from elsewhere and nobody here ran it again.
     """
 
     records: Sequence[Record]
     label: Mapping[str, str]
+    standing: Standing = "reproduced"
 
     @cached_property
     def board(self) -> tuple[str, ...]:
@@ -119,6 +123,7 @@ class Cell:
             ("oracle", lambda: any(_has_oracle(record.config["defense"]) for record in self.records)),
             ("collapsed", self._collapsed),
             ("degraded", self._degraded),
+            ("reported", lambda: self.standing == "reported"),
             ("preliminary", lambda: len(self.records) < SEEDS),
         ]
         return next((name for name, holds in checks if holds()), "ranked")
@@ -133,8 +138,25 @@ class Cell:
         return any(cost is not None and cost > COSTLY for cost in costs)
 
 
-def cells(records: Iterable[Record]) -> list[Cell]:
-    """Group records by everything but the seed; ordered by data set, architecture, recipe, attack, family, defense."""
+def leaderboard(source: Path) -> list[Cell]:
+    """All cells of a folder of records or a Parquet file, with the marks that lie beside it.
+
+    Raises:
+        BadInput: a record cannot be read, has an unknown schema or another's name, or is there twice; or the marks.
+    """
+    return cells(Archive(source).records, marks(source))
+
+
+def cells(records: Iterable[Record], known: Mapping[str, Standing] = MappingProxyType({})) -> list[Cell]:
+    """Group records by everything but the seed; ordered by data set, architecture, recipe, attack, family, defense.
+
+    Args:
+        records: in any order.
+        known: key -> mark, of those that came from elsewhere.
+
+    Raises:
+        BadInput: two records say that they are the same run.
+    """
     groups: dict[tuple[tuple[str, str], ...], dict[int, Record]] = defaultdict(dict)
     for record in records:
         first = groups[tuple(sorted(record.identity.items()))].setdefault(record.seed, record)
@@ -142,7 +164,11 @@ def cells(records: Iterable[Record]) -> list[Cell]:
             raise BadInput(f"records {first.key} and {record.key} say that they are the same run; remove one")
     ordered = [[seeds[seed] for seed in sorted(seeds)] for seeds in groups.values()]
     names = {part: labels(part, [group[0] for group in ordered]) for part in PARTS}
-    found = [Cell(group, {part: names[part][group[0].identity[part]] for part in PARTS}) for group in ordered]
+    found = []
+    for group in ordered:
+        label = {part: names[part][group[0].identity[part]] for part in PARTS}
+        reported = any(known.get(record.key) == "reported" for record in group)
+        found.append(Cell(group, label, "reported" if reported else "reproduced"))
     return sorted(found, key=lambda cell: (cell.board, cell.label["attack"], cell.family, cell.label["defense"]))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmark.errors import BadInput
 from benchmark.results.archive import Archive
-from benchmark.results.leaderboard import Cell, cells, read
+from benchmark.results.leaderboard import Cell, leaderboard
 from benchmark.results.names import nearest_first, plain
 
 COMMITTED = Path("leaderboard/records")
@@ -53,7 +53,7 @@ def every(arguments: Namespace) -> list[Cell]:
         BadInput: there is no such folder, or nothing in it.
     """
     place = folder(arguments)
-    found = cells(read(place))
+    found = leaderboard(place)
     if not found:
         raise BadInput(f"{place}: holds no record; run scripts/run.py first")
     return found

@@ -57,7 +57,7 @@ def trade_off(cells: Sequence[Cell]) -> ChartType | None:
 
 def _floor(found: Sequence[Placed]) -> float:
     """Where the axis of accuracies begins, in steps of 5 points: below the least, but for those that lost too much."""
-    least = min((point.y for point in found if point.cell.status in ("ranked", "preliminary")), default=1.0)
+    least = min((point.y for point in found if point.cell.status in ("ranked", "reported", "preliminary")), default=1.0)
     near = [point.y for point in found if point.y >= least - FAR]
     return max(0.0, (min(near or [0.0]) - 0.01) // 0.05 * 0.05)
 

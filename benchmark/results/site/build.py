@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from benchmark.errors import BadInput
 from benchmark.results.archive import Archive
 from benchmark.results.leaderboard import Cell, cells
+from benchmark.results.marks import marks
 from benchmark.results.site import authors, table
 from benchmark.results.site.boards import Board, Figure, boards, charts, fitting, groups
 from benchmark.results.site.cells import STATUS, Link, page
@@ -46,7 +47,7 @@ def build(source: Path, site: Path) -> int:
     if site.exists() and not (site / MARK).is_file() and any(site.iterdir()):
         raise BadInput(f"{site}: holds other files than pages made here; give another folder, or empty it")
     archive = Archive(source)
-    found = cells(archive.records)
+    found = cells(archive.records, marks(source))
     if not found:
         raise BadInput(f"{source}: holds no record; run scripts/run.py first, or give --store or --records")
     site.parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ STATUS = {  # what a status means, in a sentence that goes on after the word
     "oracle": "the defense was told what a defender cannot know",
     "collapsed": "half of the accuracy above chance is gone",
     "degraded": "over 5 points of clean accuracy lost on the victim or on the control",
+    "reported": "sent by others, and not run again here",
     "preliminary": "fewer than 3 seeds",
 }
 

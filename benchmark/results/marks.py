@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
 from benchmark.errors import BadInput
-from benchmark.record import Record
 from benchmark.store import replace
 
 COMMITTED = Path(__file__).parents[2] / "leaderboard" / "records"
@@ -21,24 +19,8 @@ MARKS = "standing.json"  # key -> standing
 Standing = Literal["reproduced", "reported"]
 
 
-def standing_of(record: Record, folder: Path = COMMITTED) -> Standing:
-    """How far a record is to be trusted.
-
-    Args:
-        record: of a leaderboard.
-        folder: its records, beside which the marks lie.
-
-    Returns:
-        Of an admitted record its mark. Others were made here: "reproduced" if from a clean commit, else "reported".
-    """
-    place = folder.parent / MARKS
-    known = _known(folder, place.stat().st_mtime_ns if place.exists() else 0)  # read once
-    mine = record.provenance.dirty is False and record.provenance.commit is not None
-    return known.get(record.key, "reproduced" if mine else "reported")
-
-
 def marks(folder: Path) -> dict[str, Standing]:
-    """The marks beside a folder of records, by key.
+    """The marks beside a folder of records, or beside a Parquet file of them, by key; who has none was made here.
 
     Raises:
         BadInput: they cannot be read.
@@ -62,8 +44,3 @@ def mark(folder: Path, standing: Mapping[str, Standing]) -> None:
     """
     content = {**marks(folder), **standing}
     replace(folder.parent / MARKS, (json.dumps(content, sort_keys=True, indent=1) + "\n").encode())
-
-
-@lru_cache(8)
-def _known(folder: Path, changed: int) -> Mapping[str, Standing]:
-    return marks(folder)
