@@ -34,8 +34,9 @@ def main() -> None:
         print("no cell can be run again here, and none was")
     for path, record in outcome.admitted.items():
         print(f"admitted, {outcome.standing[record.key]}: {path}")
-    for path in outcome.there:
-        print(f"already there: {path}")
+    for path, record in outcome.there.items():
+        raised = outcome.standing.get(record.key)
+        print(f"already there{f', {raised}' if raised else ''}: {path}")
     for number, (path, reason) in enumerate(outcome.refused.items(), start=1):
         line = f"{path}: refused: {reason}"
         if number == len(outcome.refused):
