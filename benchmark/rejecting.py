@@ -24,7 +24,6 @@ class RejectingVictim(Victim):
         self.victim = victim
         self.suspect = suspect
         self.threshold = threshold
-        self._known: dict[int, tuple[Inputs, Tensor]] = {}  # holds the inputs too, so that no other gets their number
 
     def predict(self, inputs: Inputs) -> Targets:
         """The victim's outputs, REJECT where suspicion exceeds the threshold."""
@@ -34,10 +33,8 @@ class RejectingVictim(Victim):
         return torch.where(refused, REJECT, outputs)
 
     def suspicion(self, inputs: Inputs) -> Tensor:
-        """Suspicion of each input, float (N,), on the CPU; a run scores rows and then measures the same: asked once."""
-        if id(inputs) not in self._known:
-            self._known[id(inputs)] = (inputs, self.suspect(inputs))
-        return self._known[id(inputs)][1]
+        """Suspicion of each input, float (N,), on the CPU."""
+        return self.suspect(inputs)
 
     def loss(self, inputs: Inputs, targets: Targets) -> Tensor:
         """The wrapped victim's loss."""

@@ -63,6 +63,7 @@ def described(cell: Cell) -> dict[str, object]:
         "family": cell.family,
         "access": cell.access,
         "status": cell.status,
+        "standing": cell.standing,
         "removed": cell.removed,
         "rates": rates,
         "seeds": [record.seed for record in cell.records],

@@ -486,3 +486,16 @@ def test_two_records_of_one_run_make_no_cell() -> None:
     other = ours.model_copy(update={"key": "e" * 64})
     with pytest.raises(BadInput, match="say that they are the same run"):
         cells([ours, other])
+
+
+def test_a_stranger_s_seed_takes_no_cell_out_of_the_ranking(sent: Path, tmp_path: Path) -> None:
+    """Three seeds were made here; a fourth that nobody ran again would make the cell a reported one."""
+    into = tmp_path / "board" / "records"
+    paths = sorted(sent.iterdir())
+    admission = Admission(into, Rules(preliminary=True), tmp_path / "store")
+    admission.before = [
+        load(path).model_copy(update={"key": f"{at}" * 64, "seed": 7 + at}) for at, path in enumerate(paths)
+    ]
+    outcome = admission.admit([sent])
+    assert not outcome.admitted and len(outcome.refused) == len(paths) == 3
+    assert all("its cell has its seeds already" in reason for reason in outcome.refused.values())

@@ -165,7 +165,9 @@ def test_residents_of_two_versions_let_either_in() -> None:
 
 def test_what_an_older_source_said_does_not_bind_a_method_that_is_installed() -> None:
     target = "baselines.defenses.fine_tuning.FineTuning"
-    Residents([claimed(target, family="filter")]).welcome(claimed(target, seed=1))
+    known = Residents([claimed(target, family="filter")])
+    known.welcome(claimed(target, seed=1))
+    assert len(known.runs) == 2
 
 
 # ---- what is counted

@@ -73,10 +73,13 @@ def test_a_record_follows_the_schema(made: Path, validator: jsonschema.Draft2020
     assert load(made).key == made.stem
 
 
-@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem[:12])
-def test_a_committed_record_follows_the_schema(path: Path, validator: jsonschema.Draft202012Validator) -> None:
-    validator.validate(json.loads(path.read_text()))
-    assert load(path).key == path.stem
+def test_committed_records_follow_the_schema(validator: jsonschema.Draft202012Validator) -> None:
+    """In one test, since there are hundreds of them."""
+    assert len(COMMITTED) > 300
+    for path in COMMITTED:
+        content = json.loads(path.read_text())
+        assert next(validator.iter_errors(content), None) is None, path
+        assert load(path).key == path.stem
 
 
 def drop(*names: str) -> Change:

@@ -101,6 +101,7 @@ class Admission:
             self._ask_for_seeds()
         if self.rules.verify:
             self._verify()
+        self._keep_ranks()
         fresh = {record.key: outcome.standing.get(record.key, "reported") for record in outcome.admitted.values()}
         outcome.standing.update(fresh)
         if outcome.standing:
@@ -135,6 +136,15 @@ class Admission:
                 del outcome.admitted[path]
                 outcome.refused[path] = f"its cell has {found} of {SEEDS} seeds; send more, or admit it --preliminary"
 
+    def _keep_ranks(self) -> None:
+        """Refuse a reported record of a cell that has its seeds: a cell is as good as its weakest record."""
+        outcome, known = self.outcome, marks(self.into)
+        ours = Counter(_setting(record) for record in self.before if known.get(record.key) != "reported")
+        for path, record in list(outcome.admitted.items()):
+            if ours[_setting(record)] >= SEEDS and outcome.standing.get(record.key) != "reproduced":
+                del outcome.admitted[path]
+                outcome.refused[path] = "its cell has its seeds already; --verify it, or leave it out"
+
     def _verify(self) -> None:
         """Run some of the cells that can be again; mark those that come out, or refuse everything."""
         from benchmark.admitting.rerun import difference, drawn, feasible, workshop
@@ -146,8 +156,9 @@ class Admission:
         sample = drawn(able, rules.verify, rules.draw)
         outcome.drawn = len(sample)
         for cell in sample:
-            found = ((record.key, difference(record, place, rules.overlap)) for record in cell.records)
-            key, other = next(((key, other) for key, other in found if other), ("", None))
+            tried = ((record.key, difference(record, place, rules.overlap)) for record in cell.records)
+            found = sorted(((key, other) for key, other in tried if other), key=lambda pair: pair[1].chance)
+            key, other = found[0] if found else ("", None)  # what chance does not explain comes first
             if other is None:
                 outcome.standing |= {record.key: "reproduced" for record in cell.records}
             elif other.chance:

@@ -52,7 +52,7 @@ def unequal(theirs: Record, ours: Record) -> Difference | None:
 
 
 def apart(theirs: Record, ours: Record) -> Difference | None:
-    """The first thing in which runs of two environments differ more than chance explains; None if there is none.
+    """What differs between runs of two environments, first what no chance explains; None if nothing does.
 
     Status, methods and rows must be equal, and so must what was measured at all. Of counts Wilson's 95 % intervals must
     meet, of areas under curves Hanley and McNeil's. Verdicts on models may flip: they have no interval. The intervals
@@ -65,6 +65,7 @@ def apart(theirs: Record, ours: Record) -> Difference | None:
     if other := _other(theirs, ours, GIVEN):
         return other
     first, second = dict(_measures(theirs)), dict(_measures(ours))
+    chance: Difference | None = None  # told only where nothing else is
     for name in dict.fromkeys([*first, *second]):
         one, two = first.get(name), second.get(name)
         if one is None or two is None:
@@ -72,8 +73,9 @@ def apart(theirs: Record, ours: Record) -> Difference | None:
         if one.rows != two.rows:
             return Difference(f"{name} is asked of {one.rows} rows, here of {two.rows}")
         if one.interval and two.interval and not _meet(one.interval, two.interval):
-            return Difference(f"{name} is {one.text}, here {two.text}: their intervals do not meet", chance=True)
-    return None
+            told = f"{name} is {one.text}, here {two.text}: their intervals do not meet"
+            chance = chance or Difference(told, chance=True)
+    return chance
 
 
 def _other(theirs: Record, ours: Record, parts: tuple[str, ...]) -> Difference | None:
@@ -124,6 +126,6 @@ def _share(count: Count, rows: int | None = None) -> Measure:
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
-            yield from _leaves(item, f"{name}.{key}".lstrip("."))
+            yield from _leaves(item, f"{name}.{key if str(key).isidentifier() else shown(key)}".lstrip("."))
     else:
         yield name, value

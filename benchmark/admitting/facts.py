@@ -35,7 +35,7 @@ def stated(part: str, target: str) -> Mapping[str, object]:
     """
     try:
         order = _order(target)
-    except (BadInput, LookupError, SyntaxError, ValueError, RecursionError):  # none, or one that Python refuses too
+    except (BadInput, LookupError, SyntaxError, ValueError, OSError, RecursionError):  # Python would refuse it too
         return MappingProxyType({})
     values = {name: _plain(found) for name in STATED[part] if (found := _looked_up(order, name))}
     return MappingProxyType({name: value for name, value in values.items() if value is not None})

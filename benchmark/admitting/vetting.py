@@ -20,6 +20,7 @@ SECTIONS = ("dataset", "architecture", "recipe", "attack", "defense")
 CALLS = {"_target_", "_partial_"}  # what a constructor's section may say to Hydra
 MOST = 2**53  # what a program may take an integer for; no count comes near
 THREADS = 1025  # one more than the most that anybody has measured with
+LONGEST = 200  # characters of a dotted name; a file's may have 255
 SHOWN = 80  # characters of what a record says
 
 
@@ -91,7 +92,7 @@ def shown(value: object) -> str:
 
 def _target(value: object, packages: tuple[str, ...]) -> None:
     """A class, in the module that its name says, of a known package; of the core only what a yaml of conf/ names."""
-    if not isinstance(value, str) or not TARGET.fullmatch(value):
+    if not isinstance(value, str) or len(value) > LONGEST or not TARGET.fullmatch(value):
         refuse(f"_target_={shown(value)}: is no dotted name")
     target = str(value)
     top = target.split(".")[0]

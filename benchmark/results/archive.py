@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from benchmark.errors import BadInput
 from benchmark.record import Evidence, Record, load
 from benchmark.results.alike import Alike
+from benchmark.results.marks import mark, marks
 
 PARQUET = ".parquet"
 PARTS = ("dataset", "architecture", "recipe", "transfer", "environment", "attack", "defense")  # as cells are ordered
@@ -71,7 +72,7 @@ class Archive:
 
 
 def compact(folder: Path, file: Path) -> int:
-    """Write the records of a folder into a new Parquet file, whole; the same records give the same bytes.
+    """Write the records of a folder into a new Parquet file, whole, with their marks beside it; the same give the same.
 
     Args:
         folder: with `<key>.json` files at any depth.
@@ -92,6 +93,9 @@ def compact(folder: Path, file: Path) -> int:
     keys, whole = [record.key for record in sorted(records, key=_place)], _Folder(folder)
     with _uncollected():
         write(map(whole.record, keys), file)
+    known = marks(folder)
+    if held := {key: known[key] for key in keys if key in known}:
+        mark(file, held)  # without it they would count as made here
     return len(keys)
 
 

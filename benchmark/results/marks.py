@@ -25,7 +25,7 @@ def marks(folder: Path) -> dict[str, Standing]:
     Raises:
         BadInput: they cannot be read.
     """
-    place = folder.parent / MARKS
+    place = folder.resolve().parent / MARKS
     try:
         content = json.loads(place.read_bytes()) if place.exists() else {}
     except (OSError, ValueError) as error:
@@ -43,4 +43,4 @@ def mark(folder: Path, standing: Mapping[str, Standing]) -> None:
         standing: by key; replaces what these keys had.
     """
     content = {**marks(folder), **standing}
-    replace(folder.parent / MARKS, (json.dumps(content, sort_keys=True, indent=1) + "\n").encode())
+    replace(folder.resolve().parent / MARKS, (json.dumps(content, sort_keys=True, indent=1) + "\n").encode())

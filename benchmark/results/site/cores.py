@@ -37,14 +37,16 @@ def shared_out(own: Callable[[], Own], tasks: Sequence[Task[Result]]) -> tuple[O
     context = multiprocessing.get_context("fork" if others else None)
     counter: Synchronized[int] = context.Value("l", 0)
     with _unwritten():
-        pipes, processes = [], []
+        pipes: list[Connection] = []
+        processes = []
         try:
             for _ in range(others):
                 mine, theirs = context.Pipe(duplex=False)
-                processes.append(context.Process(target=_work, args=(tasks, counter, theirs), daemon=True))
+                pipes.append(mine)
+                arguments = (tasks, counter, theirs, tuple(pipes))
+                processes.append(context.Process(target=_work, args=arguments, daemon=True))
                 processes[-1].start()
                 theirs.close()
-                pipes.append(mine)
             made = own()
             found = dict(_done(tasks, counter))
             for pipe in pipes:
@@ -67,8 +69,12 @@ def _done(tasks: Sequence[Task[Result]], counter: Synchronized[int]) -> Iterator
         yield at, tasks[at]()
 
 
-def _work(tasks: Sequence[Task[Result]], counter: Synchronized[int], pipe: Connection) -> None:
+def _work(
+    tasks: Sequence[Task[Result]], counter: Synchronized[int], pipe: Connection, inherited: Sequence[Connection]
+) -> None:
     """A forked process: it tells all results at the end, or what went wrong."""
+    for end in inherited:
+        end.close()  # or it would wait for ever for a reader that is gone, being one itself
     try:
         pipe.send((dict(_done(tasks, counter)), None))
     except Exception as error:  # noqa: BLE001  # raised again where it is read
