@@ -499,3 +499,10 @@ def test_a_stranger_s_seed_takes_no_cell_out_of_the_ranking(sent: Path, tmp_path
     outcome = admission.admit([sent])
     assert not outcome.admitted and len(outcome.refused) == len(paths) == 3
     assert all("its cell has its seeds already" in reason for reason in outcome.refused.values())
+
+
+def test_records_enter_no_file(sent: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match="is no folder that records could enter"):
+        admit(sent, into=tmp_path / "file")
+    assert not (tmp_path / MARKS).exists()

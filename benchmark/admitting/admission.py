@@ -68,10 +68,12 @@ class Admission:
         store: whose decoded data verification uses.
 
     Raises:
-        BadInput: the folder's marks cannot be read.
+        BadInput: it is no folder, or its marks cannot be read.
     """
 
     def __init__(self, into: Path, rules: Rules, store: Path) -> None:
+        if into.exists() and not into.is_dir():
+            raise BadInput(f"{into}: is no folder that records could enter; give --into another")
         self.into, self.rules, self.store = into, rules, store
         self.outcome = Outcome()
         self.data: dict[str, bytes] = {}  # key -> the file's content, as it was checked

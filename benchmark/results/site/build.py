@@ -78,6 +78,7 @@ class _Builder:
         self.heads = table.heads()
 
     def write(self) -> None:
+        """Make every page."""
         for name in FOLDERS:
             (self.folder / name).mkdir()
         assets(self.folder / "assets")
