@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Self
+from typing import Annotated, Any, Literal, NoReturn, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.errors import BadInput
 
 # More than 200 lines: the schema is one thing, and is read in one piece.
 SCHEMA = 1
 SHOWN = 100  # characters of a wrong name or value in an error
+
+
+def _finite(value: Any) -> Any:
+    """Refuse what is no finite number where anything goes: 1e999 is JSON."""
+    json.dumps(value, allow_nan=False)
+    return value
+
+
+Section = Annotated[Any, AfterValidator(_finite)]  # of a config
 
 
 class Part(BaseModel):
@@ -218,7 +227,7 @@ class Record(Part):
         description="`not applicable`: these methods do not meet, and nothing was scored"
     )
     reason: str | None = Field(description="why it is not applicable, else null")
-    config: dict[str, Any] = Field(description="the resolved config, constructors by `_target_`")
+    config: dict[str, Section] = Field(description="the resolved config, constructors by `_target_`")
     identity: dict[str, str] = Field(
         description="part -> sha256 of what makes it the same: options, source code, contents of files; "
         "`environment` stands for protocol, torch, kind of device, threads and precision"
@@ -239,13 +248,6 @@ class Record(Part):
     weights: dict[str, str] = Field(description="stage -> sha256 of its tensors in the store")
     evidence: Evidence | None = Field(description="for the page; null where the run is not applicable")
     provenance: Provenance = Field(description="code, packages, machine and data")
-
-    @field_validator("config")
-    @classmethod
-    def _finite(cls, config: dict[str, Any]) -> dict[str, Any]:
-        """Refuse what is no finite number there too: 1e999 is JSON."""
-        json.dumps(config, allow_nan=False)
-        return config
 
     def to_json(self) -> bytes:
         """The file's bytes: sorted, indented, NaN refused."""
@@ -292,9 +294,15 @@ def _explained(data: bytes | str, error: ValidationError) -> str:
     if type(found) is not int or found != SCHEMA:
         shown = repr(found)[:SHOWN]
         return f"schema {shown} is unknown, this version reads {SCHEMA}; update postern"
-    first = error.errors()[0]
-    where = ".".join(repr(part).strip("'")[:SHOWN] for part in first["loc"])  # repr: hostile names stay in the line
-    return f"field {where}: {' '.join(first['msg'].lower().split())}; remove it or restore it"
+    where = ".".join(
+        repr(part).strip("'")[:SHOWN] for part in error.errors()[0]["loc"]
+    )  # repr: hostile names stay here
+    return f"field {where}: {complaint(error)}; remove it or restore it"
+
+
+def complaint(error: ValidationError) -> str:
+    """What is wrong first, in a line."""
+    return " ".join(error.errors()[0]["msg"].lower().split())
 
 
 def _no_number(name: str) -> NoReturn:

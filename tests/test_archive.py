@@ -18,6 +18,7 @@ from benchmark.errors import BadInput
 from benchmark.record import Evidence, Record, load
 from benchmark.results import columnar
 from benchmark.results.archive import Archive, compact
+from benchmark.results.columns import COLUMNS, MEMBERS
 from benchmark.results.leaderboard import cells, read
 from benchmark.results.marks import mark, marks
 
@@ -96,7 +97,7 @@ def test_equal_parts_are_kept_once(table: Path) -> None:
 def test_the_runs_of_a_cell_lie_together(folder: Path, table: Path) -> None:
     """Attack by attack, defense by defense, seeds ascending: as the leaderboard asks for them."""
     keys = [record.key for cell in cells(read(folder)) for record in cell.records]
-    assert pq.read_table(table)["key"].to_pylist() == keys
+    assert list(map(json.loads, pq.read_table(table)["key"].to_pylist())) == keys
 
 
 def test_the_same_records_give_the_same_bytes(folder: Path, table: Path) -> None:
@@ -118,51 +119,62 @@ def test_nothing_is_written_over(folder: Path, table: Path) -> None:
 # ---- what is refused
 
 Change = Callable[[dict[str, Any]], object]
-BAD: Mapping[str, tuple[Change, str]] = {
-    "schema": (lambda c: c.update(schema=2), "schema 2 is unknown"),
-    "unknown field": (lambda c: c.update(mood=1), "field mood: extra inputs"),
-    "missing field": (lambda c: c.pop("seed"), "field seed: field required"),
-    "too many hits": (lambda c: c["scores"]["clean"]["ca"].update(hits=1001), "1001 hits of 1000 rows"),
-    "no number": (lambda c: c["costs"]["clean"].update(seconds=float("nan")), "holds NaN"),
-    "no number where anything goes": (lambda c: c["config"]["recipe"].update(crop=float("inf")), "holds Infinity"),
-    "another key": (lambda c: c.update(key="0" * 64), "key"),
+BAD: Mapping[str, tuple[Change, str, str]] = {  # what a folder says of it, and what a table
+    "schema": (lambda c: c.update(schema=2), "schema 2 is unknown", "field schema: input should be 1"),
+    "unknown field": (lambda c: c["rows"].update(mood=1), "field rows.mood: extra inputs", "field rows: extra inputs"),
+    "missing field": (lambda c: c.pop("seed"), "field seed: field required", "a record has no field seed"),
+    "missing members": (lambda c: c.pop("costs"), "field costs: field required", "a record has no field costs"),
+    "missing victim": (lambda c: c["scores"].pop("control"), "scores.control: field", "field scores: field required"),
+    "too many hits": (lambda c: c["scores"]["clean"]["ca"].update(hits=1001), *(2 * ("1001 hits of 1000 rows",))),
+    "a text for a number": (lambda c: c.update(seed="1"), *(2 * ("field seed: input should be a valid integer",))),
+    "a list for a curve": (lambda c: c["curves"].update(clean=["1"]), "field curves.clean.0: input", "field curves: "),
+    "no number": (lambda c: c["costs"]["clean"].update(seconds=float("nan")), "holds NaN", "field costs: "),
+    "no number where anything goes": (lambda c: c["config"]["recipe"].update(crop=float("inf")), "Inf", "config: "),
+    "no key": (lambda c: c.update(key="0"), "field key: string should match", "field key: string should match"),
 }
 
 
-@pytest.mark.parametrize(("change", "reason"), BAD.values(), ids=BAD.keys())
-@pytest.mark.parametrize("kind", ["folder", "table"])
-def test_both_sources_refuse_the_same(tmp_path: Path, kind: str, change: Change, reason: str) -> None:
+@pytest.mark.parametrize(("change", "folder", "table"), BAD.values(), ids=BAD.keys())
+def test_both_sources_refuse_the_same(tmp_path: Path, change: Change, folder: str, table: str) -> None:
     content = json.loads(synthetic().to_json())
-    key, shown = content["key"], content.pop("evidence")
-    content["evidence"] = None
+    file = tmp_path / f"{content['key']}.json"
     change(content)
-    if kind == "folder":
-        (tmp_path / f"{key}.json").write_text(json.dumps(content))
-        assert reason in refused(tmp_path)
-    else:
-        assert reason in refused(planted(tmp_path, [(key, json.dumps(content), json.dumps(shown))]))
+    file.write_text(json.dumps(content))
+    assert folder in refused(tmp_path)
+    assert table in refused(planted(tmp_path, content))
+
+
+def test_another_key_than_the_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / f"{'0' * 64}.json").write_bytes(synthetic().to_json())
+    assert "which is not its name" in refused(tmp_path)
 
 
 def test_a_number_too_large_to_be_one_is_refused(tmp_path: Path) -> None:
     text = synthetic().to_json().decode()
     assert '"crop": 0.0' in text
     (tmp_path / f"{synthetic().key}.json").write_text(text.replace('"crop": 0.0', '"crop": 1e999'))
-    assert "field config: value error, out of range float" in refused(tmp_path)
+    assert "field config.recipe: value error, out of range float" in refused(tmp_path)
 
 
 def test_a_table_is_no_back_door(tmp_path: Path) -> None:
     record = synthetic()
-    whole, alone = record.to_json().decode(), light(record).to_json().decode()
-    assert "holds another key, or evidence" in refused(planted(tmp_path, [(record.key, whole, None)]))
-    assert "twice" in refused(planted(tmp_path, [(record.key, alone, None)] * 2))
-    assert "no JSON" in refused(planted(tmp_path, [(record.key, None, None)]))
-    assert "another key" in refused(planted(tmp_path, [(None, alone, None)]))
-    archive = Archive(planted(tmp_path, [(record.key, alone, '{"roc": NaN}')]))
+    content = json.loads(record.to_json())
+    assert "twice" in refused(planted(tmp_path, content, content))
+    for text, reason in (
+        ("[1", "invalid json"),
+        ("1,2", "tuple should have at most 1 item"),
+        ("1e999", "out of range float"),
+    ):
+        columns = pq.read_table(planted(tmp_path, content)).to_pylist()[0]
+        columns["config"] = [("recipe", text)]
+        pq.write_table(pa.Table.from_pylist([columns], COLUMNS), tmp_path / "planted.parquet")
+        assert f"field config: {'value error, ' * (text == '1e999')}{reason}" in refused(tmp_path / "planted.parquet")
+    archive = Archive(planted(tmp_path, {**content, "evidence": {"roc": float("nan")}}))
     assert archive.records == [light(record)]
     with pytest.raises(BadInput, match=r"evidence of .*: field required|evidence of .*: input should"):
         archive.evidence([record.key])
     pq.write_table(pa.table({"key": ["a"], "record": [1], "evidence": ["b"]}), tmp_path / "wrong.parquet")
-    assert "its columns are not texts called key, record, evidence" in refused(tmp_path / "wrong.parquet")
+    assert "its columns are not schema, key, status," in refused(tmp_path / "wrong.parquet")
 
 
 def test_a_damaged_table_is_one_line(table: Path) -> None:
@@ -191,12 +203,16 @@ def test_what_is_no_source_is_refused(tmp_path: Path) -> None:
         assert "give one that exists" in refused(path)
 
 
-def planted(folder: Path, rows: list[tuple[str | None, str | None, str | None]]) -> Path:
-    """A well-formed Parquet file that holds these texts."""
-    file = folder / "planted.parquet"
-    columns = dict(zip(columnar.COLUMNS.names, map(list, zip(*rows, strict=True)), strict=True))
-    pq.write_table(pa.table(columns, columnar.COLUMNS), file)
-    return file
+def planted(folder: Path, *contents: Mapping[str, Any]) -> Path:
+    """A well-formed Parquet file of what may be no records."""
+
+    def column(name: str, value: Any) -> Any:
+        members = name in MEMBERS
+        return [(member, json.dumps(held)) for member, held in value.items()] if members else json.dumps(value)
+
+    rows = [{name: column(name, value) for name, value in content.items()} for content in contents]
+    pq.write_table(pa.Table.from_pylist(rows, COLUMNS), folder / "planted.parquet")
+    return folder / "planted.parquet"
 
 
 def refused(source: Path) -> str:

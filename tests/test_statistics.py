@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.results.statistics import (
-    LEAST_ATTACKS,
-    Interval,
-    auroc_interval,
-    bootstrap,
-    holm,
-    signed_rank,
-    widened,
-    wilson,
-)
+from benchmark.results.intervals import Interval, auroc_interval, wilson
+from benchmark.results.statistics import LEAST_ATTACKS, bootstrap, holm, signed_rank, widened
 
 # Darwin's crossed and self-fertilised maize, the differences that Fisher 1935 made famous; in scipy's documentation
 # of `wilcoxon`: T = 24, p = 0.0413.

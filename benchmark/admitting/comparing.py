@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from benchmark.admitting.vetting import shown
 from benchmark.record import Count, Detection, Record, Separation
-from benchmark.results.statistics import Interval, auroc_interval, wilson
+from benchmark.results.intervals import Interval, auroc_interval, wilson
 
 MEASURED = ("rows", "scores", "probes", "detection", "methods")  # what must come out again, bit for bit
 GIVEN = ("status", "methods", "rows")  # what another processor does not change

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 from benchmark.errors import BadInput
 from benchmark.record import Evidence, Record, load
-from benchmark.results.alike import Alike
 from benchmark.results.marks import mark, marks
 
 PARQUET = ".parquet"
@@ -46,13 +45,13 @@ class Archive:
 
     @cached_property
     def records(self) -> list[Record]:
-        """All records in order of their keys, without evidence; equal parts are one object, so edit nothing.
+        """All records in order of their keys, without evidence; parts may be those of others too, so edit nothing.
 
         Raises:
             BadInput: one of them cannot be read, has an unknown schema or another's name, or is there twice.
         """
         with _uncollected():
-            found = sorted(map(Alike().light, self._reader.records()), key=lambda record: record.key)
+            found = sorted(self._reader.records(), key=lambda record: record.key)
         for first, second in pairwise(found):
             if first.key == second.key:
                 raise BadInput(f"{self.source}: holds record {first.key} twice; remove one")
@@ -129,7 +128,8 @@ class _Folder:
         return found
 
     def records(self) -> Iterator[Record]:
-        return map(self.record, sorted(self.files))
+        for key in sorted(self.files):
+            yield self.record(key).model_copy(update={"evidence": None})
 
     def record(self, key: str) -> Record:
         """One record, whole."""

@@ -1,4 +1,4 @@
-"""Records in one Parquet file: a row a record, its JSON in one column and its evidence's in another.
+"""Records in one Parquet file: a row a record, a column a field, and evidence as a field like others.
 
 Apart from `benchmark.results.archive`, since importing pyarrow takes longer than reading a leaderboard.
 """
@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from benchmark.errors import BadInput
-from benchmark.record import Evidence, Part, Record, parsed
+from benchmark.record import Evidence, Record, complaint
+from benchmark.results.columns import ABSENT, COLUMNS, FIELDS, REQUIRED, Column, texts
 
-COLUMNS = pa.schema([("key", pa.string()), ("record", pa.string()), ("evidence", pa.string())])
 ROWS = 128  # of a row group: evidence is read by whole groups, and the runs of a cell lie together
 CACHED = 8  # row groups whose evidence is kept
 BATCH = 2048  # records decoded at once
@@ -37,13 +38,19 @@ class Table:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._evidence = lru_cache(CACHED)(lambda group: self._column(group, "evidence"))
+        self._evidence = lru_cache(CACHED)(lambda group: self._group(group))
 
     def records(self) -> Iterator[Record]:
-        batches = self._file.iter_batches(BATCH, columns=["key", "record"], use_threads=False)
-        while (batch := self._next(batches)) is not None:
-            for key, text in zip(*batch, strict=True):
-                yield self._record(key, text)
+        columns = {name: Column(name) for name in FIELDS}
+        fields: dict[tuple[str, ...], set[str]] = {}  # one set for all records that have the same
+        batches = self._file.iter_batches(BATCH, columns=list(FIELDS), use_threads=False)
+        while (batch := self._next(batches, columns)) is not None:
+            for row in zip(*batch, strict=True):
+                values = {name: value for name, value in zip(FIELDS, row, strict=True) if value is not ABSENT}
+                given = tuple(values)
+                if given not in fields:
+                    fields[given] = self._whole(given)
+                yield Record.model_construct(fields[given], **values, evidence=None)
 
     def evidence(self, key: str) -> Evidence | None:
         if key not in self._places:
@@ -51,43 +58,48 @@ class Table:
         group, row = self._places[key]
         text = self._evidence(group)[row]
         try:
-            return None if text is None else Evidence.model_validate_json(text)
+            return None if text in (None, "null") else Evidence.model_validate_json(text)
         except ValidationError as error:
-            reason = " ".join(error.errors()[0]["msg"].lower().split())
-            raise BadInput(f"{self.path}: evidence of {key}: {reason}; {AGAIN}") from error
+            raise BadInput(f"{self.path}: evidence of {key}: {complaint(error)}; {AGAIN}") from error
 
     @cached_property
     def _file(self) -> pq.ParquetFile:
         with self._sound():
             file = pq.ParquetFile(self.path, memory_map=True)  # no place in the file that processes would share
             if not file.schema_arrow.equals(COLUMNS):
-                raise ValueError(f"its columns are not texts called {', '.join(COLUMNS.names)}")
+                raise ValueError(f"its columns are not {', '.join(COLUMNS.names)}")
             return file
 
     @cached_property
-    def _places(self) -> dict[str | None, tuple[int, int]]:
+    def _places(self) -> dict[str, tuple[int, int]]:
         """Key -> row group and row in it."""
         with self._sound():
-            keys = self._file.read(["key"], use_threads=False)["key"].to_pylist()
+            keys = map(from_json, self._file.read(["key"], use_threads=False)["key"].to_pylist())
             sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
         rows = ((group, row) for group, size in enumerate(sizes) for row in range(size))
         return dict(zip(keys, rows, strict=True))
 
-    def _column(self, group: int, name: str) -> list[str | None]:
+    def _group(self, group: int) -> list[str | None]:
         with self._sound():
-            texts: list[str | None] = self._file.read_row_group(group, [name], use_threads=False)[name].to_pylist()
-            return texts
+            file = self._file.read_row_group(group, ["evidence"], use_threads=False)
+            found: list[str | None] = file["evidence"].to_pylist()
+            return found
 
-    def _next(self, batches: Iterator[pa.RecordBatch]) -> list[list[str | None]] | None:
+    def _next(self, batches: Iterator[pa.RecordBatch], columns: Mapping[str, Column]) -> list[list[Any]] | None:
+        """The values of some records, column by column."""
         with self._sound():
             batch = next(batches, None)
-            return None if batch is None else [column.to_pylist() for column in batch.columns]
+            return None if batch is None else [column.values(batch[name]) for name, column in columns.items()]
 
-    def _record(self, key: str | None, text: str | None) -> Record:
-        record = parsed(text or "", f"{self.path}: record {key!r}")
-        if record.key != key or record.evidence is not None:
-            raise BadInput(f"{self.path}: record {key!r} holds another key, or evidence; {AGAIN}")
-        return record
+    def _whole(self, given: Sequence[str]) -> set[str]:
+        """The fields that a record has, unless it lacks one.
+
+        Raises:
+            BadInput: it does.
+        """
+        if lacking := REQUIRED.difference(given):
+            raise BadInput(f"{self.path}: a record has no field {min(lacking)}; {AGAIN}")
+        return {"schema_" if name == "schema" else name for name in (*given, "evidence")}
 
     @contextmanager
     def _sound(self) -> Iterator[None]:
@@ -122,16 +134,6 @@ def write(records: Iterable[Record], file: Path) -> None:
 
 
 def _fill(stream: BinaryIO, records: Iterator[Record]) -> None:
-    with pq.ParquetWriter(stream, COLUMNS, compression="zstd", use_dictionary=False) as writer:
+    with pq.ParquetWriter(stream, COLUMNS, compression="zstd") as writer:
         while group := list(islice(records, ROWS)):
-            writer.write_table(_rows(group))
-
-
-def _rows(records: list[Record]) -> pa.Table:
-    light = [_text(record.model_copy(update={"evidence": None})) for record in records]
-    evidence = [None if record.evidence is None else _text(record.evidence) for record in records]
-    return pa.table({"key": [record.key for record in records], "record": light, "evidence": evidence}, COLUMNS)
-
-
-def _text(part: Part) -> str:
-    return part.model_dump_json(by_alias=True, exclude_unset=True)  # what an older record lacks, it lacks here too
+            writer.write_table(pa.Table.from_pylist(list(map(texts, group)), COLUMNS))

@@ -10,9 +10,10 @@ from statistics import fmean
 import numpy as np
 
 from benchmark.errors import BadInput
+from benchmark.results.intervals import Interval
 from benchmark.results.leaderboard import Cell
 from benchmark.results.pairing import Missing, Pair, named, pairs
-from benchmark.results.statistics import RESAMPLES, Array, Interval, bootstrap, holm, signed_rank
+from benchmark.results.statistics import RESAMPLES, Array, bootstrap, holm, signed_rank
 
 ALPHA = 0.05
 CHANCE = 0  # seed of the bootstrap: the same records give the same interval

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from benchmark.results.comparison import Comparison, Judgement
-from benchmark.results.statistics import LEAST_ATTACKS, Interval
+from benchmark.results.intervals import Interval
+from benchmark.results.statistics import LEAST_ATTACKS
 
 
 def verdict(one: Comparison, comparisons: int = 1) -> str:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from benchmark.errors import BadInput
 from benchmark.record import Evidence, Record
 from benchmark.results.reproduce import command
-from benchmark.results.site.drawings import Histogram, Line, curve, histogram, line, picture, roc
+from benchmark.results.site.drawings import curve, histogram, picture, roc
 from benchmark.results.site.figures import VICTIMS, Figures, Score
-from benchmark.results.site.listings import Listing, listings, terms
+from benchmark.results.site.listings import listings, terms
 
 EMPTY = Evidence(clean_inputs=None, triggered_inputs=None, pictures={}, curves={}, roc={}, histograms={})
 STATUS = {  # what a status means, in a sentence that goes on after the word
@@ -28,26 +28,22 @@ STATUS = {  # what a status means, in a sentence that goes on after the word
 }
 
 
-class Detector(NamedTuple):
-    """What a detector's scores look like in one run."""
-
-    name: str
-    auroc: float | None
-    roc: str
-    histogram: Histogram | None
-
-
 class Run(NamedTuple):
-    """A record and its evidence, ready to be shown."""
+    """A record and its evidence, as HTML.
 
-    record: Record
-    clean: str | None
-    triggered: str | None
-    pictures: list[tuple[str, str]]
-    detectors: list[Detector]
-    curves: list[tuple[str, Line]]
-    losses: list[tuple[str, Line]]
-    lists: list[Listing]
+    Attributes:
+        seed: of the record.
+        pictures: inputs without and with the trigger, and what the defense drew.
+        drawings: what its detectors' scores look like, and its curves.
+        losses: of each training.
+        lists: everything else.
+    """
+
+    seed: int
+    pictures: str
+    drawings: str
+    losses: str
+    lists: str
 
 
 class Link(NamedTuple):
@@ -72,7 +68,6 @@ def page(figures: Figures, evidence: Mapping[str, Evidence]) -> dict[str, Any]:
         "meaning": STATUS[figures.status],
         "victims": [(victim, figures.scores[victim]) for victim in VICTIMS if victim in figures.scores],
         "seeds": _seeds,
-        "curve": curve,
         "identity": terms(figures.first.identity.items(), code=True),
         "runs": [_run(record, evidence.get(record.key, EMPTY)) for record in cell.records],
         "config": json.dumps(_settings(figures.first), indent=1, ensure_ascii=False),
@@ -100,29 +95,24 @@ def _command(figures: Figures) -> str | None:
 
 
 def _run(record: Record, evidence: Evidence) -> Run:
-    shown = ((name, picture(uri)) for name, uri in evidence.pictures.items())
-    return Run(
-        record,
-        picture(evidence.clean_inputs),
-        picture(evidence.triggered_inputs),
-        [(name, uri) for name, uri in shown if uri is not None],
-        [_detector(record, evidence, name) for name in {**evidence.roc, **evidence.histograms}],
-        _lines(evidence.curves),
-        _lines(record.curves),
-        listings(record),
-    )
+    pictures = [
+        picture(evidence.clean_inputs, "Clean test inputs", "clean inputs"),
+        picture(evidence.triggered_inputs, "The same inputs with the trigger", "the same with the trigger"),
+        *(
+            picture(uri, f"From the defense: {name}", f"from the defense: {name}")
+            for name, uri in evidence.pictures.items()
+        ),
+    ]
+    drawings = [_detector(record, evidence, name) for name in {**evidence.roc, **evidence.histograms}]
+    drawings += [curve(name, values) for name, values in evidence.curves.items()]
+    losses = [curve(f"training loss, {stage}", values) for stage, values in record.curves.items()]
+    return Run(record.seed, "".join(pictures), "".join(drawings), "".join(losses), listings(record))
 
 
-def _lines(curves: Mapping[str, list[float]]) -> list[tuple[str, Line]]:
-    drawn = ((name, line(values)) for name, values in curves.items())
-    return [(name, curve) for name, curve in drawn if curve is not None]
-
-
-def _detector(record: Record, evidence: Evidence, name: str) -> Detector:
-    bins = evidence.histograms.get(name)
-    return Detector(
-        name, _auroc(record, name), roc(evidence.roc.get(name, [])), None if bins is None else histogram(bins)
-    )
+def _detector(record: Record, evidence: Evidence, name: str) -> str:
+    """What a detector's scores look like in one run."""
+    drawn = roc(name, evidence.roc.get(name, []), _auroc(record, name))
+    return histogram(name, evidence.histograms.get(name, {})) + drawn
 
 
 def _auroc(record: Record, name: str) -> float | None:

@@ -1,80 +1,87 @@
-"""Small drawings for thousands of pages: lines as SVG path data, and what may be shown as a picture at all."""
+"""Small drawings for thousands of pages, as figures with their words; and what may be shown as a picture at all.
+
+All of it is HTML already, every text escaped: a template would take several times as long.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import NamedTuple
-
-import numpy as np
 
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
-WIDTH, HEIGHT = 160, 80  # units of a histogram or a curve; a ROC is a square of 100
+WIDTH, HEIGHT = 160, 80  # units of a histogram or a curve; a ROC is a square of 1
 BIG = 1e300  # larger numbers would overflow in a difference
 
 
-class Histogram(NamedTuple):
-    """Two histograms over the same bins, each as high as its largest bin allows."""
+def picture(uri: str | None, words: str, told: str) -> str:
+    """A data URI as a figure if it is nothing but a PNG, else empty.
 
-    negatives: str
-    positives: str
-    low: float
-    high: float
-
-
-class Line(NamedTuple):
-    """A curve with its range."""
-
-    path: str
-    first: float
-    last: float
-    low: float
-    high: float
-    length: int
+    Args:
+        uri: as the record holds it.
+        words: what stands for the picture.
+        told: what stands below it.
+    """
+    if uri is None or not PICTURE.fullmatch(uri):
+        return ""
+    return f'<figure><img src="{uri}" alt="{escape(words)}"><figcaption>{escape(told)}</figcaption></figure>'
 
 
-def picture(uri: str | None) -> str | None:
-    """A data URI if it is nothing but a PNG, else None."""
-    return uri if uri is not None and PICTURE.fullmatch(uri) else None
+def roc(name: str, points: Sequence[tuple[float, float]], auroc: float | None) -> str:
+    """A ROC as a figure, false positives to the right; empty without points.
 
-
-def roc(points: Sequence[tuple[float, float]]) -> str:
-    """Path data of a ROC in a square of 100, false positives to the right; empty without points."""
+    Args:
+        name: of the detector's view.
+        points: (false, true positive rate); what lies outside of the square is not seen.
+        auroc: the area, if the record tells it.
+    """
     if not points:
         return ""
-    across, up = 100 * np.clip(np.asarray(points, dtype=np.float64), 0, 1).T
-    return _path(np.stack([across, 100 - up], axis=1).ravel().tolist())
+    area = "" if auroc is None else f"AUROC {auroc:.3f}"
+    places = [max(-BIG, min(BIG, number)) for point in points for number in point]
+    paths = f'<path class="chance" d="M0 0L1 1"/><path class="line" d="{_path(places)}"/>'
+    shapes = f'<g transform="matrix(1 0 0 -1 0 1)">{paths}</g>'  # upwards, and no sum for each point
+    label = f"ROC, {escape(name)}{area and ': ' + area}"
+    return _drawn("plot square", "0 0 1 1", label, shapes, f"ROC{area and ', ' + area}")
 
 
-def histogram(bins: Mapping[str, Sequence[float]]) -> Histogram | None:
-    """Path data of a record's histogram; None where it has no bins."""
+def histogram(name: str, bins: Mapping[str, Sequence[float]]) -> str:
+    """Two histograms over the same bins as a figure, each as high as its largest bin allows; empty without bins.
+
+    Args:
+        name: of the detector's view.
+        bins: `edges`, `negatives` and `positives`, as records hold them.
+    """
     edges = bins.get("edges", [])
     if len(edges) < 2:
-        return None
-    return Histogram(_steps(bins.get("negatives", [])), _steps(bins.get("positives", [])), edges[0], edges[-1])
+        return ""
+    kinds = ("negative", "positive")
+    shapes = "".join([f'<path class="{kind}" d="{_steps(bins.get(f"{kind}s", []))}"/>' for kind in kinds])
+    label = f"Histogram of suspicion, {escape(name)}: {edges[0]:.4g} to {edges[-1]:.4g}"
+    keys = '<span class="key negative">clean</span>, <span class="key positive">to be found</span>'
+    told = f"{escape(name)}: suspicion from {edges[0]:.3g} to {edges[-1]:.3g}; {keys}, each to its own height"
+    return _drawn("plot", f"0 0 {WIDTH} {HEIGHT}", label, shapes, told, stretched=True)
 
 
-def line(values: Sequence[float]) -> Line | None:
-    """A curve over its index; None where there are not two values."""
+def curve(name: str, values: Sequence[float]) -> str:
+    """Values over their index as a figure; empty where there are not two."""
     if len(values) < 2:
-        return None
+        return ""
     values = [max(-BIG, min(BIG, value)) for value in values]
     low, high = min(values), max(values)
     across, up = WIDTH / (len(values) - 1), (HEIGHT / (high - low)) if high > low else 0.0
     places = [number for at, value in enumerate(values) for number in (at * across, HEIGHT - (value - low) * up)]
-    return Line(_path(places), values[0], values[-1], low, high, len(values))
+    ends = f"{values[0]:.3g} to {values[-1]:.3g}"
+    label = f"{escape(name)}: {len(values)} values from {ends}, between {low:.3g} and {high:.3g}"
+    shapes = f'<path class="line" d="{_path(places)}"/>'
+    return _drawn("plot", f"0 -2 {WIDTH} {HEIGHT + 4}", label, shapes, f"{escape(name)}: {ends}", stretched=True)
 
 
-def curve(name: str, drawn: Line) -> str:
-    """A curve as a figure with its words."""
-    ends = f"{drawn.first:.3g} to {drawn.last:.3g}"
-    told = f"{drawn.length} values from {ends}, between {drawn.low:.3g} and {drawn.high:.3g}"
-    return (
-        f'<figure><svg class="plot" viewBox="0 -2 {WIDTH} {HEIGHT + 4}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escape(name)}: {told}"><path class="line" d="{drawn.path}"/></svg>'
-        f"<figcaption>{escape(name)}: {ends}</figcaption></figure>"
-    )
+def _drawn(kind: str, box: str, label: str, shapes: str, told: str, stretched: bool = False) -> str:
+    """A drawing with its words, which are HTML already."""
+    how = ' preserveAspectRatio="none"' * stretched
+    drawing = f'<svg class="{kind}" viewBox="{box}"{how} role="img" aria-label="{label}">{shapes}</svg>'
+    return f"<figure>{drawing}<figcaption>{told}</figcaption></figure>"
 
 
 def _steps(counts: Sequence[float]) -> str:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from benchmark.keys import hashed
 from benchmark.record import Record, VictimScores
+from benchmark.results.intervals import wilson
 from benchmark.results.leaderboard import Cell
 from benchmark.results.merits import detected
-from benchmark.results.statistics import wilson
 from benchmark.results.tables import detection
 
 VICTIMS = ("clean", "sham", "backdoored", "defended", "control")

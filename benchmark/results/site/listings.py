@@ -5,34 +5,16 @@ They are half of a site, so they are escaped and joined here: a template takes s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmark.record import Cost, Record
 
 Line = tuple[str, str]
 
-
-class Listing(NamedTuple):
-    """Names and values under a title.
-
-    Attributes:
-        title: of the list.
-        lines: a name and its value each.
-        wide: whether it needs the page's width.
-        code: whether the values are digests.
-    """
-
-    title: str
-    lines: list[Line]
-    wide: bool = False
-    code: bool = False
-
-    @property
-    def html(self) -> str:
-        """A definition list; every text is escaped."""
-        return terms(self.lines, self.code)
+COUNTED = {"hits", "n"}  # fields of a count
+WIDE = ("Hashes", "Origin")  # lists that need the page's width
 
 
 def terms(lines: Iterable[Line], code: bool = False) -> str:
@@ -47,28 +29,30 @@ def terms(lines: Iterable[Line], code: bool = False) -> str:
     return f"<dl>{''.join(parts)}</dl>"
 
 
-def listings(record: Record) -> list[Listing]:
-    """All lists of a run; what it lacks is left out."""
-    found = [Listing("Rows", _flat(record.rows.model_dump()))]
+def listings(record: Record) -> str:
+    """All lists of a run as HTML; what it lacks is left out."""
+    found = [_listing("Rows", _flat(record.rows.model_dump()))]
     if record.detection is not None:
-        found.append(Listing("Detection", _flat(record.detection.model_dump())))
+        found.append(_listing("Detection", _flat(record.detection.model_dump())))
     if record.probes:
         shares = {
             f"{probe}, {victim}": f"{share.hits}/{share.n}"
             for probe, victims in record.probes.items()
             for victim, share in victims.items()
         }
-        found.append(Listing("Probes", list(shares.items())))
+        found.append(_listing("Probes", shares.items()))
     if record.stealth is not None:
-        found.append(Listing("Visibility of the trigger", _flat(record.stealth.model_dump())))
+        found.append(_listing("Visibility of the trigger", _flat(record.stealth.model_dump())))
     weights = [(f"{stage} weights", digest) for stage, digest in record.weights.items()]
     hashes = [("record", record.key), *weights, ("data", record.provenance.dataset)]
-    return [
-        *found,
-        Listing("Costs", [(stage, _told(cost)) for stage, cost in record.costs.items()]),
-        Listing("Hashes", hashes, wide=True, code=True),
-        Listing("Origin", _origin(record), wide=True),
-    ]
+    costs = [(stage, _told(cost)) for stage, cost in record.costs.items()]
+    found += [_listing("Costs", costs), _listing("Hashes", hashes, code=True), _listing("Origin", _origin(record))]
+    return "\n".join(found)
+
+
+def _listing(title: str, lines: Iterable[Line], code: bool = False) -> str:
+    wide = ' class="wide"' * (title in WIDE)
+    return f"<div{wide}><h4>{title}</h4>{terms(lines, code)}</div>"
 
 
 def _told(cost: Cost) -> str:
@@ -86,15 +70,14 @@ def _origin(record: Record) -> list[Line]:
     ]
 
 
-def _flat(content: Mapping[str, Any], before: str = "") -> list[Line]:
+def _flat(content: dict[str, Any], before: str = "") -> list[Line]:
     """Nested values as lines; counts as hits/n, what is absent left out."""
     lines: list[Line] = []
     for name, value in content.items():
         title = f"{before}{name}".replace("_", " ")
-        if isinstance(value, Mapping) and value.keys() == {"hits", "n"}:
-            lines.append((title, f"{value['hits']}/{value['n']}"))
-        elif isinstance(value, Mapping):
-            lines += _flat(value, f"{title}, ")
+        if isinstance(value, dict):
+            counted = value.keys() == COUNTED
+            lines += [(title, f"{value['hits']}/{value['n']}")] if counted else _flat(value, f"{title}, ")
         elif value is not None:
             lines.append((title, f"{value:.4g}" if isinstance(value, float) else str(value)))
     return lines

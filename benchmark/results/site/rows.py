@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from benchmark.results.site.table import COLUMNS
+from benchmark.results.site.templating import number
 
 AT = {column.name: at for at, column in enumerate(COLUMNS)}
 UNDER: Mapping[str, Callable[[Sequence[Any]], str]] = {  # what a name has below it, as in page.js
@@ -41,14 +42,6 @@ def _name(label: str, under: str, link: str) -> str:
     small = " · ".join(part for part in (rest, under) if part)
     shown = f'<a href="{link}">{escape(first)}</a>' if link else f"<b>{escape(first)}</b>"
     return f"{shown}<small>{escape(small)}</small>" if small else shown
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
 
 
 def _status(word: str) -> str:
@@ -88,9 +81,9 @@ SHOWN: Mapping[str, Callable[[Any], str]] = {
     "seeds": _seeds,
     "probe": _probe,
     "detection": _detection,
-    "percent": _number,
-    "rate": _percent,
-    "points": _number,
-    "seconds": _number,
-    "whole": lambda value: "-" if value is None else f"{value:.0f}",
+    "percent": number,
+    "rate": lambda value: number(value, ".4g"),
+    "points": number,
+    "seconds": number,
+    "whole": lambda value: number(value, ".0f"),
 }

@@ -38,6 +38,7 @@ class Templates:
             undefined=StrictUndefined,
             auto_reload=False,
         )
+        self._environment.filters["number"] = number
 
     def write(self, path: Path, template: str, content: Mapping[str, Any]) -> None:
         """Fill a template, and leave it where `assets` lies beside the page or one folder above."""
@@ -45,6 +46,11 @@ class Templates:
         root = "" if template == "index.html" else "../"
         page = self._environment.get_template(template).render(content, policy=policy, root=root)
         path.write_bytes(page.encode(errors="replace"))  # a lone surrogate in a record is no reason to stop
+
+
+def number(value: float | None, form: str = ".1f") -> str:
+    """A number as all pages show it, or a dash."""
+    return "-" if value is None else format(value, form)
 
 
 def embedded(value: object) -> str:
