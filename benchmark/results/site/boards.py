@@ -14,7 +14,7 @@ from benchmark.results.site.figures import slug
 from benchmark.results.standings import Standing
 
 INKS = {"light": "#333a42", "dark": "#c9d1d9"}
-MOST = 300  # cells of a board that are drawn; more fit into no picture, and take its seconds
+MOST = 200  # cells of a board that are drawn; more fit into no picture, and each takes milliseconds
 DETECTORS = 8  # whose curves fit into one chart
 
 Evidences = Callable[[Sequence[str]], Mapping[str, Evidence]]

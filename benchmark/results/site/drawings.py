@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import chain
 
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 WIDTH, HEIGHT = 160, 80  # units of a histogram or a curve; a ROC is a square of 1
@@ -32,13 +33,15 @@ def roc(name: str, points: Sequence[tuple[float, float]], auroc: float | None) -
 
     Args:
         name: of the detector's view.
-        points: (false, true positive rate); what lies outside of the square is not seen.
+        points: (false, true positive rate); what lies outside of the square is drawn at its edge.
         auroc: the area, if the record tells it.
     """
     if not points:
         return ""
     area = "" if auroc is None else f"AUROC {auroc:.3f}"
-    places = [max(-BIG, min(BIG, number)) for point in points for number in point]
+    places = list(chain.from_iterable(points))
+    if min(places) < 0 or max(places) > 1:
+        places = [max(0, min(1, rate)) for rate in places]
     paths = f'<path class="chance" d="M0 0L1 1"/><path class="line" d="{_path(places)}"/>'
     shapes = f'<g transform="matrix(1 0 0 -1 0 1)">{paths}</g>'  # upwards, and no sum for each point
     label = f"ROC, {escape(name)}{area and ': ' + area}"
