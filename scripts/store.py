@@ -11,8 +11,9 @@ from pathlib import Path
 
 from benchmark.cli import Parser, SweepFailed, guarded
 from benchmark.errors import BadInput
-from benchmark.exchange import pack, prunable, remove, unpack
+from benchmark.exchange import pack, unpack
 from benchmark.inventory import PARTS, Holdings, members, planned, problems, size, sizes
+from benchmark.pruning import prunable, remove
 from benchmark.record import Record, load
 from benchmark.results.archive import compact
 from benchmark.store import Store

@@ -38,8 +38,8 @@ PUBLIC = {
 ORCHESTRATION = {
     f"benchmark.{name}"
     for name in (
-        "admitting", "attempts", "cli", "detection", "exchange", "inventory", "methods", "progress", "provenance", "record", "report",
-        "results", "run", "stages", "sweep", "tracker", "wandb_tracker",
+        "admitting", "attempts", "cli", "detection", "exchange", "inventory", "methods", "progress", "provenance", "pruning", "record",
+        "report", "results", "run", "stages", "sweep", "tracker", "wandb_tracker",
     )
 }  # fmt: skip
 
