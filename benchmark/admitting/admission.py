@@ -120,14 +120,13 @@ class Admission:
         if record.key in self.data:
             raise BadInput(f"record {record.key} is in two files; send one")
         check(record, self.rules.allowed)
+        place = self._place(record.key)
+        there = place.exists()
+        if there and (name := _conflict(record, load(place))):
+            raise BadInput(f"{name} differs from the record of this key that is there; if that is wrong, say so")
         self.residents.welcome(record)
         self.data[record.key] = data
-        if not (place := self._place(record.key)).exists():
-            self.outcome.admitted[path] = record
-        elif name := _conflict(record, load(place)):
-            raise BadInput(f"{name} differs from the record of this key that is there; if that is wrong, say so")
-        else:
-            self.outcome.there[path] = record
+        (self.outcome.there if there else self.outcome.admitted)[path] = record
 
     def _ask_for_seeds(self) -> None:
         """Refuse cells of too few seeds, counting those that are there."""
