@@ -16,9 +16,10 @@ from test_inventory import STRANGER, artefact, place, stock
 from test_lease import Hands
 
 from benchmark import exchange
+from benchmark.admitting.rerun import workshop
 from benchmark.errors import BadInput
 from benchmark.exchange import STANDING, pack, unpack
-from benchmark.inventory import Holdings, members
+from benchmark.inventory import Holdings, members, sizes
 from benchmark.lease import HEARTBEAT, STALE, Lease
 from benchmark.pruning import prunable, remove
 from benchmark.results.marks import mark, marks, written
@@ -73,7 +74,7 @@ def test_leftovers_go_and_all_else_stays(tmp_path: Path) -> None:
     assert prunable(shelf, False, hands.clock, hands.sleep) == left and hands.waited == 0, "the dead are known at once"
     assert content(tmp_path).keys() == before.keys() | {str(path.relative_to(tmp_path)) for path in left}
     remove(shelf, left)
-    assert content(tmp_path) == before and not list((tmp_path / "imports").iterdir())
+    assert content(tmp_path) == before and not (tmp_path / "imports").exists()
     assert Holdings(shelf).unused([record]) == []
 
 
@@ -87,6 +88,31 @@ def test_unused_artefacts_go_only_if_asked_for(tmp_path: Path) -> None:
     assert prunable(shelf, unused=True) == [idle]
     remove(shelf, [idle])
     assert content(tmp_path) == before
+
+
+def test_verifications_go_if_asked_for_and_data_that_they_share_stay(tmp_path: Path) -> None:
+    shelf = Store(tmp_path)
+    stock(tmp_path)
+    (kept,) = touch(tmp_path, "data/rows.json")
+    root = workshop(tmp_path, 7)
+    stock(root)
+    (root / "failures" / "ab").mkdir(parents=True)
+    (left,) = touch(root, "artefacts/ab/half.tmp")
+    before = {name for name in content(tmp_path) if not name.startswith("verifications")}
+    assert sum(sizes(shelf)["verifications"]) > 0 and prunable(shelf, unused=False) == [left]
+    unused = prunable(shelf, unused=True)
+    assert {path.name for path in unused if path.is_symlink()} == {"data", "downloads"}
+    remove(shelf, unused)
+    assert set(content(tmp_path)) == before and kept.exists() and not (tmp_path / "verifications").exists()
+
+
+def test_a_verification_under_way_forbids_pruning(tmp_path: Path) -> None:
+    root = workshop(tmp_path, 7)
+    with (
+        Lease(root / "records" / "ab" / "run.lease", done=lambda: False),
+        pytest.raises(BadInput, match="verifications/7"),
+    ):
+        prunable(Store(tmp_path), unused=True)
 
 
 def test_a_record_that_cannot_be_read_forbids_to_judge_what_is_unused(tmp_path: Path) -> None:
