@@ -194,6 +194,7 @@ def test_what_an_older_source_said_does_not_bind_a_method_that_is_installed() ->
 # ---- what is counted
 
 ROWS = {"rows__test": N, "rows__challenge": 400, "rows__train": 1000, "rows__poisoned": 50, "rows__covers": 10}
+SEEN = {"stealth__train__n": 50, "stealth__test__n": 200}
 SEPARATION = {"auroc": 0.9, "tpr_at_1": 0.5, "tpr_at_5": 0.6, "positives": 50, "negatives": 940}
 FILTERED: Mapping[str, Any] = {
     "separation": SEPARATION,
@@ -211,13 +212,21 @@ REFUSED: Mapping[str, Any] = {
 
 def found(rows: object = FILTERED, inputs: object = REFUSED) -> Record:
     """A record with detections; scores and rows fit each other."""
-    record = synthetic(**ROWS, detection={"rows": rows, "inputs": inputs, "model": None})
+    record = synthetic(**ROWS, **SEEN, detection={"rows": rows, "inputs": inputs, "model": None})
     content = json.loads(record.to_json())
     for victim in content["scores"].values():
         for score in ("asr", "ra") if victim else ():
             victim[score] = {"hits": victim[score]["hits"] * 400 // N, "n": 400}
     content["scores"]["backdoored"]["asr"] = {"hits": 390, "n": 400}
     return Record.model_validate_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("change", [{"n": 51}, {"unchanged": 50, "n": 49}, {"unchanged": -1}], ids=str)
+def test_a_trigger_is_seen_on_rows_that_are_there(change: Mapping[str, int]) -> None:
+    content = json.loads(found().to_json())
+    content["stealth"]["train"] |= change
+    with pytest.raises(BadInput, match=r"stealth\.train: .* rows, more than there are"):
+        check_counts(Record.model_validate_json(json.dumps(content)))
 
 
 def test_committed_records_fit() -> None:

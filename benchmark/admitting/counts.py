@@ -40,6 +40,9 @@ def _scores(record: Record) -> None:
     for field in ("weights", "costs"):
         if set(getattr(record, field)) != set(victims):
             refuse(f"{field}: are of other victims than the scores")
+    for split, seen in record.stealth or ():
+        if not 0 <= seen.unchanged <= seen.n <= (rows.poisoned if split == "train" else rows.challenge):
+            refuse(f"stealth.{split}: {seen.unchanged} unchanged of {seen.n} rows, more than there are")
     for probe, found in record.probes.items():
         if set(found) != set(victims) or len({count.n for count in found.values()}) != 1:
             refuse(f"probes.{shown(probe)}: not every victim was asked the same rows")

@@ -16,7 +16,8 @@ from benchmark.store import replace
 COMMITTED = Path(__file__).parents[2] / "leaderboard" / "records"
 MARKS = "standing"  # key -> standing, as JSON; in a folder of records whatever ends in .json is one
 
-Standing = Literal["reproduced", "reported", "not reproduced"]
+Standing = Literal["not reproduced", "reported", "reproduced"]
+STANDINGS: tuple[Standing, ...] = get_args(Standing)  # the worst first
 
 
 def marks(folder: Path) -> dict[str, Standing]:
@@ -30,9 +31,14 @@ def marks(folder: Path) -> dict[str, Standing]:
         content = json.loads(place.read_bytes()) if place.exists() else {}
     except (OSError, ValueError) as error:
         raise BadInput(f"{place}: is no JSON ({error}); restore it") from error
-    if not isinstance(content, dict) or not set(map(str, content.values())) <= set(get_args(Standing)):
-        raise BadInput(f"{place}: must give keys the standings {', '.join(get_args(Standing))}; restore it")
+    if not isinstance(content, dict) or not set(map(str, content.values())) <= set(STANDINGS):
+        raise BadInput(f"{place}: must give keys the standings {', '.join(STANDINGS)}; restore it")
     return content
+
+
+def standing_of(key: str, known: Mapping[str, Standing]) -> Standing:
+    """How far a record is to be trusted: what was made here needs no mark."""
+    return known.get(key, "reproduced")
 
 
 def mark(folder: Path, standing: Mapping[str, Standing]) -> None:
