@@ -24,6 +24,13 @@ class SweepFailed(RuntimeError):
     """Some runs of a sweep have no record; the message lists them."""
 
 
+def whole(text: str) -> int:
+    """A whole number from 0, as an argument's type."""
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 0")
+    return int(text)
+
+
 class Parser(argparse.ArgumentParser):
     """A command line whose mistakes are one line, as all others are; its sub-commands are parsers of the same kind."""
 

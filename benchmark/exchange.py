@@ -1,15 +1,12 @@
-"""What leaves a store and what enters it: files that nobody needs, and archives of records with their victims."""
+"""What goes from a store into another: archives of records with their marks and their victims."""
 
 from __future__ import annotations
 
-import math
 import os
 import tarfile
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from itertools import takewhile
+from collections.abc import Iterable, Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, Literal
@@ -17,67 +14,23 @@ from typing import BinaryIO, Literal
 from safetensors import SafetensorError, safe_open
 
 from benchmark.errors import BadInput
-from benchmark.inventory import IMPORTS, MEMBER, Holdings, files, members
-from benchmark.lease import Lease, Pulse
+from benchmark.inventory import IMPORTS, MEMBER
+from benchmark.lease import Lease
 from benchmark.record import load
+from benchmark.results.marks import MARKS, Standing, mark, marks, written
 from benchmark.seal import Damaged, verified
 from benchmark.store import Store, publish
 
 LIMITS = {"records": 2**22, "artefacts": 2**32}  # bytes of a member
-LOOK = 1.0  # seconds between two looks at leases
+STANDING = f"records/{MARKS}"  # where unpacking an archive by hand would leave it too
 BLOCK = tarfile.BLOCKSIZE
 CHUNK = 2**20  # bytes copied at once
 
 Outcome = Literal["new", "same", "different"]  # of a member; "different": another file has its name, and stays
 
 
-def prunable(
-    shelf: Store,
-    unused: bool,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> list[Path]:
-    """What ended processes left and, if asked for, artefacts that no record needs; nothing is removed.
-
-    Args:
-        shelf: the store.
-        unused: artefacts too, among them those of unfinished runs, and surrogates.
-        clock: monotonic seconds; replaced in tests.
-        sleep: waits some seconds; replaced in tests.
-
-    Raises:
-        BadInput: somebody works in the store, or, with `unused`, a record cannot be read.
-    """
-    idle = Holdings(shelf).unused(map(load, members(shelf, "records"))) if unused else []
-    if beating := living(shelf, clock, sleep):  # after what takes long, since the freshest look counts
-        shown = ", ".join(str(path.relative_to(shelf.root)) for path in beating)
-        raise BadInput(f"--store {shelf.root}: living processes hold {shown}; prune when they have ended")
-    return sorted([*(path for kind, path in files(shelf) if kind == "leftovers"), *idle])
-
-
-def living(shelf: Store, clock: Callable[[], float], sleep: Callable[[float], None]) -> list[Path]:
-    """Leases whose holders live: known by a heartbeat, or a new lease; one without is watched until it is stale."""
-    pulse, since = Pulse(clock), math.inf  # after the first look
-    while beating := [path for _, path in files(shelf) if path.suffix == ".lease" and pulse.beats(path)]:
-        if moved := [path for path in beating if path in pulse.seen and pulse.seen[path][1] > since]:
-            return sorted(moved)
-        since = min(since, clock())
-        sleep(LOOK)
-    return []
-
-
-def remove(shelf: Store, paths: Iterable[Path]) -> None:
-    """Remove files of a store, and an import's folders with their last file."""
-    imports = shelf.root / IMPORTS
-    for path in paths:
-        path.unlink(missing_ok=True)
-        for folder in takewhile(lambda folder: imports in folder.parents, path.parents):
-            with suppress(OSError):  # not empty yet
-                folder.rmdir()
-
-
 def pack(shelf: Store, paths: Iterable[Path], file: Path) -> None:
-    """Write records and artefacts as a plain tar file, whole; the same files give the same bytes.
+    """Write records, their marks and artefacts as a plain tar file, whole; the same files give the same bytes.
 
     Args:
         shelf: the store that they lie in.
@@ -85,30 +38,40 @@ def pack(shelf: Store, paths: Iterable[Path], file: Path) -> None:
         file: of the archive, which must not exist.
 
     Raises:
-        BadInput: it exists, its folder does not, or a member is too large.
+        BadInput: it exists, its folder does not, a member is too large, or the marks cannot be read.
     """
+    members, known = sorted(set(paths)), marks(shelf.root / "records")
+    held = {path.stem: known[path.stem] for path in members if path.stem in known}
     if file.exists() or not file.parent.is_dir():
         raise BadInput(f"{file}: must be a new file in a folder that exists; give another name")
     temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}.tmp")
     try:
         with tarfile.open(temporary, "x", format=tarfile.USTAR_FORMAT) as archive:
-            for path in sorted(set(paths)):
-                _add(archive, path, path.relative_to(shelf.root).as_posix())
+            for path in members:
+                _add_file(archive, path, path.relative_to(shelf.root).as_posix())
+            if held:
+                _add(archive, STANDING, BytesIO(written(held)), len(written(held)))
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
-    entry = tarfile.TarInfo(name)  # without times and owners, so that the same files give the same bytes
-    entry.size = path.stat().st_size
-    _check_size(name, entry.size)
+def _add_file(archive: tarfile.TarFile, path: Path, name: str) -> None:
     with path.open("rb") as content:
-        archive.addfile(entry, content)
+        _add(archive, name, content, path.stat().st_size)
+
+
+def _add(archive: tarfile.TarFile, name: str, content: BinaryIO, size: int) -> None:
+    entry = tarfile.TarInfo(name)  # without times and owners, so that the same files give the same bytes
+    entry.size = size
+    _check_size(name, size)
+    archive.addfile(entry, content)
 
 
 def unpack(file: Path, shelf: Store) -> dict[str, Outcome]:
     """Publish an archive's members, create-only, once all of them have been checked; the archive may be hostile.
+
+    Its marks are taken for records that are new here; what is here already keeps its own.
 
     A seal shows damage and not who made it: whoever wrote the archive can have written anything into a sound member.
 
@@ -117,7 +80,7 @@ def unpack(file: Path, shelf: Store) -> dict[str, Outcome]:
         shelf: the store; made if there is none.
 
     Returns:
-        What became of each member, by its name.
+        What became of each record and artefact, by its name.
 
     Raises:
         BadInput: the archive is damaged or holds anything but sound records and artefacts; nothing was published.
@@ -127,8 +90,15 @@ def unpack(file: Path, shelf: Store) -> dict[str, Outcome]:
     with TemporaryDirectory(suffix=".tmp", dir=imports) as scratch:
         folder = Path(scratch)
         with Lease(folder.with_suffix(".lease"), done=lambda: False):  # keeps the folder from being pruned
-            names = sorted(_extracted(file, folder))  # artefacts before the records that need them
+            names = sorted(set(_extracted(file, folder)) - {STANDING})  # artefacts before the records that need them
+            _mark(shelf, marks(folder / "records"), names)  # first: a record without a mark would count as one of ours
             return {name: _publish(folder / name, shelf.root / name) for name in names}
+
+
+def _mark(shelf: Store, sent: Mapping[str, Standing], names: Iterable[str]) -> None:
+    new = {Path(name).stem for name in names if name.endswith(".json") and not (shelf.root / name).exists()}
+    if fresh := {key: standing for key, standing in sent.items() if key in new}:
+        mark(shelf.root / "records", fresh)
 
 
 def _extracted(file: Path, folder: Path) -> Iterator[str]:
@@ -153,7 +123,7 @@ def _headers(stream: BinaryIO) -> Iterator[tuple[str, int]]:
     length, start, seen = os.fstat(stream.fileno()).st_size, 0, set[str]()
     while (header := stream.read(BLOCK)) != bytes(BLOCK):
         entry = tarfile.TarInfo.frombuf(header, "ascii", "strict")
-        if entry.type != tarfile.REGTYPE or not MEMBER.fullmatch(entry.name):
+        if entry.type != tarfile.REGTYPE or not (MEMBER.fullmatch(entry.name) or entry.name == STANDING):
             raise ValueError(f"{entry.name[:200]!r} is no plain file with the name of a record or an artefact")
         if entry.name in seen:
             raise ValueError(f"{entry.name} is there twice")
@@ -176,6 +146,9 @@ def _copy(stream: BinaryIO, size: int, path: Path) -> None:
 
 def _check(path: Path) -> None:
     """Read a member as strictly as the suite can."""
+    if path.name == MARKS:
+        marks(path.parent)
+        return
     if path.suffix == ".json":
         if load(path).key != path.stem:
             raise ValueError(f"{path}: is the record of another key")

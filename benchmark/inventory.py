@@ -19,7 +19,8 @@ from benchmark.seal import Damaged, facts_of, verified
 from benchmark.store import Store
 
 STAGES = ("clean", "sham", "backdoored", "defended", "control")  # of a record's weights
-PARTS = ("artefacts", "records", "failures", "data", "downloads", "sweeps")
+VERIFICATIONS = "verifications"  # stores in which records from elsewhere were run again
+PARTS = ("artefacts", "records", "failures", "data", "downloads", "sweeps", VERIFICATIONS)
 IMPORTS = "imports"  # where an archive lies until it has been checked
 LEFT = (".tmp", ".damaged", ".lease")
 MEMBER = re.compile(
@@ -67,9 +68,9 @@ def sizes(shelf: Store) -> dict[str, list[int]]:
 
 
 def size(path: Path) -> int:
-    """Bytes of a file; 0 where another process has just removed it."""
+    """Bytes of a file, or of a link itself; 0 where another process has just removed it."""
     try:
-        return path.stat().st_size
+        return path.lstat().st_size
     except FileNotFoundError:
         return 0
 

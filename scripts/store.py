@@ -11,8 +11,9 @@ from pathlib import Path
 
 from benchmark.cli import Parser, SweepFailed, guarded
 from benchmark.errors import BadInput
-from benchmark.exchange import pack, prunable, remove, unpack
+from benchmark.exchange import pack, unpack
 from benchmark.inventory import PARTS, Holdings, members, planned, problems, size, sizes
+from benchmark.pruning import prunable, remove
 from benchmark.record import Record, load
 from benchmark.results.archive import compact
 from benchmark.store import Store
@@ -54,7 +55,11 @@ def parsed() -> argparse.Namespace:
     needs = action("needs", "the artefacts that a record was measured on, and whether they are there")
     needs.add_argument("record", help="a record's key in the store, or a record's path")
     pruned = action("prune", "remove what ended processes left; only lists it without --yes")
-    pruned.add_argument("--unused", action="store_true", help="also artefacts that no record in the store needs")
+    pruned.add_argument(
+        "--unused",
+        action="store_true",
+        help="also artefacts that no record in the store needs, and all that admit.py --verify made",
+    )
     pruned.add_argument("--yes", action="store_true", help="remove what is listed")
     action("verify", "read every artefact and record; exit code 1 if one is damaged or two do not match")
     given = action("export", "write records into a new tar file")

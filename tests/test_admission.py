@@ -17,13 +17,14 @@ from synthetic import synthetic
 import benchmark
 from benchmark import keys
 from benchmark.admitting import rerun
-from benchmark.admitting.admission import Admission, Outcome, Rules
+from benchmark.admitting.admission import Admission
 from benchmark.admitting.claims import Residents
 from benchmark.admitting.comparing import apart, unequal
+from benchmark.admitting.outcome import Outcome, Rules
 from benchmark.errors import BadInput
 from benchmark.record import Record, load
 from benchmark.results.leaderboard import cells, leaderboard
-from benchmark.results.marks import COMMITTED, MARKS, marks
+from benchmark.results.marks import COMMITTED, MARKS, mark, marks
 
 SEEDS = (0, 1, 2)
 Content = dict[str, Any]
@@ -72,6 +73,11 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def records_of(folder: Path) -> dict[str, bytes]:
+    """Its files, the marks apart."""
+    return {name: content for name, content in files(folder).items() if name != MARKS}
+
+
 # ---- what holds
 
 
@@ -79,7 +85,7 @@ def test_honest_records_are_admitted_as_reported(sent: Path, tmp_path: Path) -> 
     into = tmp_path / "board" / "records"
     outcome = admit(sent, into=into)
     assert not outcome.refused and len(outcome.admitted) == 3
-    assert files(into) == files(sent), "byte for byte"
+    assert records_of(into) == files(sent), "byte for byte"
     assert set(marks(into).values()) == {"reported"} and set(marks(into)) == {path.stem for path in sent.iterdir()}
     (cell,) = leaderboard(into)
     assert cell.status == "reported" and len(cell.records) == 3, "shown, and not ranked"
@@ -116,6 +122,48 @@ def test_a_forged_score_is_caught_by_running_it_again(
     hits = content["scores"]["defended"]["asr"]["hits"]
     assert content["key"] in reason
     assert f"scores.defended.asr.hits is '{hits}', here it is '{hits + 1}'" in reason and "\n" not in reason
+
+
+def test_a_forgery_that_lies_there_is_marked(sent: Path, made: list[Content], tmp_path: Path, store: Path) -> None:
+    """It had been let in unseen, as one of ours or reported; what came with it and lies there stays as it is."""
+    into, content = tmp_path / "board" / "records", copy(made[1])
+    content["scores"]["defended"]["asr"]["hits"] -= 1
+    forged = send(sent, content)
+    assert len(admit(sent, into=into).admitted) == 3
+    mark(into, dict.fromkeys(marks(into), "reproduced"))
+    outcome = admit(sent, into=into, store=store, verify=1, draw=8)
+    place = into / content["key"][:2] / forged.name
+    assert list(outcome.refused) == [forged] and len(outcome.there) == 2
+    assert "it does not come out: scores.defended.asr.hits is" in outcome.refused[forged]
+    assert f"it lies there as {place}, marked `not reproduced`: remove it" in outcome.refused[forged]
+    assert marks(into)[content["key"]] == "not reproduced" and list(marks(into).values()).count("reproduced") == 2
+    (cell,) = leaderboard(into)
+    assert (cell.standing, cell.status) == ("not reproduced", "reported"), "it is not ranked"
+    place.unlink(), forged.unlink()
+    again = admit(send(sent, made[1]), into=into, preliminary=True)
+    assert marks(into)[content["key"]] == "reported" and len(again.admitted) == 1
+
+
+def test_what_is_only_shown_comes_out_too(sent: Path, made: list[Content], tmp_path: Path, store: Path) -> None:
+    content = copy(made[1])
+    content["stealth"]["train"]["psnr"] += 9
+    send(sent, content)
+    outcome = admit(sent, into=tmp_path / "board" / "records", store=store, verify=1, draw=8)
+    assert set(outcome.apart) == {content["key"]} and "stealth.train.psnr is" in outcome.apart[content["key"]]
+    assert set(outcome.standing.values()) == {"reported"}
+
+
+def test_a_machine_that_is_too_small_makes_no_liar(
+    sent: Path, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(config: Mapping[str, Any]) -> Record:
+        raise MemoryError("of 8 GiB")
+
+    monkeypatch.setattr(rerun, "run", fail)
+    outcome = admit(sent, into=tmp_path / "board" / "records", store=store, verify=1, draw=8)
+    assert not outcome.refused and not outcome.apart and set(outcome.standing.values()) == {"reported"}
+    ((name, reason),) = outcome.unable
+    assert "against 'BadNets" in name and reason == "running it again failed: 'of 8 GiB'"
 
 
 def test_what_chance_may_have_done_is_told_and_stays_reported(
@@ -172,10 +220,11 @@ def test_the_sample_is_drawn_by_its_seed_alone() -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"a": "trusted"}', '{"a": ["reported"]}'])
 def test_marks_that_cannot_be_read_are_refused_before_anything_enters(sent: Path, tmp_path: Path, text: str) -> None:
-    (tmp_path / MARKS).write_text(text)
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / MARKS).write_text(text)
     with pytest.raises(BadInput, match=f"{MARKS}: .*restore it"):
         admit(sent, into=tmp_path / "records")
-    assert not (tmp_path / "records").exists()
+    assert files(tmp_path / "records") == {MARKS: text.encode()}
 
 
 # ---- what does not hold
@@ -271,7 +320,7 @@ def test_what_does_not_hold_is_refused_in_a_line(
     path = send(tmp_path / "sent", content, name=content["key"].replace("/", "_"))
     outcome = admit(path, into=tmp_path / "records", preliminary=True)
     assert reason in outcome.refused[path] and "\n" not in outcome.refused[path]
-    assert not outcome.admitted and not (tmp_path / "records").exists() and not (tmp_path / MARKS).exists()
+    assert not outcome.admitted and not (tmp_path / "records").exists()
     assert not [name for name in set(sys.modules) - loaded if name.split(".")[0] in ("baselines", "mine")]
 
 
@@ -363,7 +412,7 @@ def test_a_method_from_outside_needs_its_package_allowed(made: list[Content], tm
     assert "lies outside benchmark, baselines; --allow mine if its methods are known" in refused
     rules: dict[str, Any] = {"preliminary": True, "allowed": ["mine"]}
     again = admit(path, into=tmp_path / "records", store=tmp_path / "store", verify=1, **rules)
-    assert list(again.unable.values()) == ["mine.curtain.Curtain is not installed"] and not again.drawn
+    assert [reason for _, reason in again.unable] == ["mine.curtain.Curtain is not installed"] and not again.drawn
     assert set(again.standing.values()) == {"reported"} and len(again.admitted) == 1 and not again.refused
     other = send(tmp_path / "other", outsider(made[0], "minestrone.curtain.Curtain"))
     assert "lies outside" in admit(other, into=tmp_path / "records", **rules).refused[other]
@@ -501,8 +550,38 @@ def test_a_stranger_s_seed_takes_no_cell_out_of_the_ranking(sent: Path, tmp_path
     assert all("its cell has its seeds already" in reason for reason in outcome.refused.values())
 
 
+MISTAKES: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "below none": (("--verify", "-1"), "argument --verify: -1: must be a whole number from 0"),
+    "a draw of nothing": (("--draw", "3"), "--draw and --overlap say how cells are run again: give --verify too"),
+    "no folder": (("--into", "/proc/x"), "/proc/x: is no folder that records could enter"),
+    "no store": (("--verify", "1", "--store", "/proc/x"), "--store /proc/x: cannot be made"),
+}
+
+
+@pytest.mark.parametrize(("options", "reason"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_mistakes_on_the_command_line_are_told_in_a_line(
+    sent: Path, tmp_path: Path, options: tuple[str, ...], reason: str
+) -> None:
+    ended = python("scripts/admit.py", str(sent), "--into", str(tmp_path / "records"), *options)
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 2 and line.startswith(f"postern: {reason}") and not (tmp_path / "records").exists()
+
+
+def test_the_script_ends_in_1_if_something_does_not_come_out(
+    sent: Path, made: list[Content], tmp_path: Path, store: Path
+) -> None:
+    content = copy(made[1])
+    content["scores"]["defended"]["asr"]["hits"] //= 3
+    send(sent, content)
+    places = ("--into", str(tmp_path / "records"), "--store", str(store))
+    ended = python("scripts/admit.py", str(sent), *places, "--verify", "1", "--draw", "9", "--overlap")
+    assert ended.returncode == 1 and f"not reproduced: {content['key']}: scores.defended.asr is" in ended.stdout
+    assert ended.stderr == "postern: records that do not come out: 1; none was marked `reproduced`\n"
+    assert ended.stdout.count("admitted, reported: ") == 3
+
+
 def test_records_enter_no_file(sent: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BadInput, match="is no folder that records could enter"):
         admit(sent, into=tmp_path / "file")
-    assert not (tmp_path / MARKS).exists()
+    assert [path.name for path in tmp_path.iterdir() if path != sent] == ["file"]

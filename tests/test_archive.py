@@ -244,6 +244,19 @@ def test_the_script_writes_a_table(folder: Path) -> None:
     assert again.returncode == 2 and "must be a new .parquet file" in again.stderr
 
 
+def test_a_copy_of_a_folder_has_its_marks_and_a_sibling_has_none(folder: Path, tmp_path: Path) -> None:
+    keys = [record.key for record in read(folder)]
+    one, two = tmp_path / "one", tmp_path / "two"
+    shutil.copytree(folder, one), shutil.copytree(folder, two)
+    mark(one, {keys[0]: "reported"})
+    shutil.copytree(one, tmp_path / "copy")
+    assert marks(tmp_path / "copy") == {keys[0]: "reported"} and marks(two) == {}
+    assert read(one) == read(folder), "they are no record"
+    compact(one, tmp_path / "one.parquet")
+    compact(two, tmp_path / "two.parquet")
+    assert marks(tmp_path / "one.parquet") == {keys[0]: "reported"} and marks(tmp_path / "two.parquet") == {}
+
+
 def test_marks_go_with_the_records(folder: Path, tmp_path: Path) -> None:
     """Without its mark a reported record would count as made here."""
     keys = [record.key for record in read(folder)]

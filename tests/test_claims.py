@@ -156,6 +156,27 @@ def test_records_of_a_method_that_is_not_installed_agree(name: str, value: objec
     known.welcome(claimed("mine.drape.Curtain", seed=3, **{name: value}))
 
 
+def test_a_refused_record_leaves_no_trace() -> None:
+    """Whatever it says otherwise, the next record is judged as if it had not been sent."""
+    known = Residents([claimed()])
+    refused = claimed(seed=1, family="filter")
+    refused.identity["recipe"] = "e" * 64  # of nobody yet
+    with pytest.raises(BadInput, match="other records"):
+        known.welcome(refused)
+    again = claimed(seed=1).model_copy(update={"key": "f" * 64})
+    again.identity["recipe"] = "e" * 64
+    again.config["recipe"]["_target_"] = "benchmark.recipe.Other"
+    known.welcome(again)
+    known.welcome(again)
+
+
+def test_nothing_is_found_where_nothing_was_scored() -> None:
+    bare = {"status": "not applicable", "reason": "it ships a model", "scores": None, "probes": {}}
+    content = json.loads(found().to_json()) | bare | {"weights": {}, "costs": {}}
+    with pytest.raises(BadInput, match="detection: nothing was scored"):
+        check_counts(Record.model_validate_json(json.dumps(content)))
+
+
 def test_residents_of_two_versions_let_either_in() -> None:
     known = Residents([claimed(), claimed(seed=1, family="filter")])
     known.welcome(claimed(seed=2)), known.welcome(claimed(seed=3, family="filter"))
@@ -173,6 +194,7 @@ def test_what_an_older_source_said_does_not_bind_a_method_that_is_installed() ->
 # ---- what is counted
 
 ROWS = {"rows__test": N, "rows__challenge": 400, "rows__train": 1000, "rows__poisoned": 50, "rows__covers": 10}
+SEEN = {"stealth__train__n": 50, "stealth__test__n": 200}
 SEPARATION = {"auroc": 0.9, "tpr_at_1": 0.5, "tpr_at_5": 0.6, "positives": 50, "negatives": 940}
 FILTERED: Mapping[str, Any] = {
     "separation": SEPARATION,
@@ -190,12 +212,21 @@ REFUSED: Mapping[str, Any] = {
 
 def found(rows: object = FILTERED, inputs: object = REFUSED) -> Record:
     """A record with detections; scores and rows fit each other."""
-    record = synthetic(**ROWS, detection={"rows": rows, "inputs": inputs, "model": None})
+    record = synthetic(**ROWS, **SEEN, detection={"rows": rows, "inputs": inputs, "model": None})
     content = json.loads(record.to_json())
     for victim in content["scores"].values():
         for score in ("asr", "ra") if victim else ():
             victim[score] = {"hits": victim[score]["hits"] * 400 // N, "n": 400}
+    content["scores"]["backdoored"]["asr"] = {"hits": 390, "n": 400}
     return Record.model_validate_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("change", [{"n": 51}, {"unchanged": 50, "n": 49}, {"unchanged": -1}], ids=str)
+def test_a_trigger_is_seen_on_rows_that_are_there(change: Mapping[str, int]) -> None:
+    content = json.loads(found().to_json())
+    content["stealth"]["train"] |= change
+    with pytest.raises(BadInput, match=r"stealth\.train: .* rows, more than there are"):
+        check_counts(Record.model_validate_json(json.dumps(content)))
 
 
 def test_committed_records_fit() -> None:
@@ -216,10 +247,11 @@ MISCOUNTS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any], str]] = {
     "more of a class": ({"within_target": {**SEPARATION, "negatives": 941}}, {}, "is 941, the record's rows say 0 to 940"),
     "below none": ({"within_target": {**SEPARATION, "negatives": -1}}, {}, "is -1, the record's rows say 0 to 940"),
     "inputs": ({}, {"separation": {**SEPARATION, "positives": 400}}, "inputs.separation.negatives: is 940"),
-    "successes": ({}, {"successful": {**REFUSED["successful"], "positives": 401}}, "is 401, the record's rows say 0 to 400"),
+    "successes": ({}, {"successful": {**REFUSED["successful"], "positives": 401}}, "is 401, the record's rows say 390"),
+    "other successes": ({}, {"successful": {**REFUSED["successful"], "positives": 389}}, "is 389, the record's rows say 390"),
     "area": ({"separation": {**SEPARATION, "auroc": 1.5}}, {}, "detection.rows.separation.auroc: is '1.5'"),
     "share": ({}, {"successful": {**REFUSED["successful"], "tpr_at_5": -0.1}}, "detection.inputs.successful.tpr_at_5"),
-    "of none": ({}, {"successful": {**REFUSED["successful"], "positives": 0}}, "of 0 against 1000 rows"),
+    "of none": ({"within_target": {**SEPARATION, "negatives": 0}}, {}, "of 50 against 0 rows"),
 }  # fmt: skip
 
 

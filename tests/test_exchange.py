@@ -16,10 +16,13 @@ from test_inventory import STRANGER, artefact, place, stock
 from test_lease import Hands
 
 from benchmark import exchange
+from benchmark.admitting.rerun import workshop
 from benchmark.errors import BadInput
-from benchmark.exchange import pack, prunable, remove, unpack
-from benchmark.inventory import Holdings, members
+from benchmark.exchange import STANDING, pack, unpack
+from benchmark.inventory import Holdings, members, sizes
 from benchmark.lease import HEARTBEAT, STALE, Lease
+from benchmark.pruning import prunable, remove
+from benchmark.results.marks import mark, marks, written
 from benchmark.seal import sealed, verified
 from benchmark.store import Store, publish
 
@@ -71,7 +74,7 @@ def test_leftovers_go_and_all_else_stays(tmp_path: Path) -> None:
     assert prunable(shelf, False, hands.clock, hands.sleep) == left and hands.waited == 0, "the dead are known at once"
     assert content(tmp_path).keys() == before.keys() | {str(path.relative_to(tmp_path)) for path in left}
     remove(shelf, left)
-    assert content(tmp_path) == before and not list((tmp_path / "imports").iterdir())
+    assert content(tmp_path) == before and not (tmp_path / "imports").exists()
     assert Holdings(shelf).unused([record]) == []
 
 
@@ -85,6 +88,31 @@ def test_unused_artefacts_go_only_if_asked_for(tmp_path: Path) -> None:
     assert prunable(shelf, unused=True) == [idle]
     remove(shelf, [idle])
     assert content(tmp_path) == before
+
+
+def test_verifications_go_if_asked_for_and_data_that_they_share_stay(tmp_path: Path) -> None:
+    shelf = Store(tmp_path)
+    stock(tmp_path)
+    (kept,) = touch(tmp_path, "data/rows.json")
+    root = workshop(tmp_path, 7)
+    stock(root)
+    (root / "failures" / "ab").mkdir(parents=True)
+    (left,) = touch(root, "artefacts/ab/half.tmp")
+    before = {name for name in content(tmp_path) if not name.startswith("verifications")}
+    assert sum(sizes(shelf)["verifications"]) > 0 and prunable(shelf, unused=False) == [left]
+    unused = prunable(shelf, unused=True)
+    assert {path.name for path in unused if path.is_symlink()} == {"data", "downloads"}
+    remove(shelf, unused)
+    assert set(content(tmp_path)) == before and kept.exists() and not (tmp_path / "verifications").exists()
+
+
+def test_a_verification_under_way_forbids_pruning(tmp_path: Path) -> None:
+    root = workshop(tmp_path, 7)
+    with (
+        Lease(root / "records" / "ab" / "run.lease", done=lambda: False),
+        pytest.raises(BadInput, match="verifications/7"),
+    ):
+        prunable(Store(tmp_path), unused=True)
 
 
 def test_a_record_that_cannot_be_read_forbids_to_judge_what_is_unused(tmp_path: Path) -> None:
@@ -166,6 +194,36 @@ def test_what_is_imported_is_what_was_exported(tmp_path: Path) -> None:
         entries = archive.getmembers()
     assert [entry.name for entry in entries] == sorted(content(tmp_path / "a")) == sorted(outcomes)
     assert {(entry.mtime, entry.uid, entry.uname, entry.mode) for entry in entries} == {(0, 0, "", 0o644)}
+
+
+def test_marks_travel_with_records(tmp_path: Path) -> None:
+    """Without its mark a record that others reported would count as made here."""
+    one, two, three = (stock(tmp_path / "a", seed) for seed in range(3))
+    records, there = tmp_path / "a" / "records", tmp_path / "b" / "records"
+    mark(records, {one.key: "reported", two.key: "reproduced", "0" * 64: "reported"})
+    file = packed(tmp_path / "a", tmp_path / "x.tar")
+    outcomes = unpack(file, Store(tmp_path / "b"))
+    assert marks(there) == {one.key: "reported", two.key: "reproduced"}, "of what was exported"
+    assert set(outcomes) == {
+        str(path.relative_to(tmp_path / "b")) for path in there.parent.rglob("*.[js]*") if path.is_file()
+    }
+    assert packed(tmp_path / "b", tmp_path / "y.tar").read_bytes() == file.read_bytes()
+    mark(there, {one.key: "reproduced", three.key: "reported"})
+    (there / two.key[:2] / f"{two.key}.json").unlink()
+    mark(records, {two.key: "not reproduced", three.key: "reproduced"})
+    unpack(packed(tmp_path / "a", tmp_path / "z.tar"), Store(tmp_path / "b"))
+    assert marks(there) == {one.key: "reproduced", two.key: "not reproduced", three.key: "reported"}, "ours stay"
+
+
+def test_an_archive_cannot_mark_what_it_does_not_bring(tmp_path: Path) -> None:
+    record = stock(tmp_path / "b", seed=5)
+    place(tmp_path / "b", record, "defended").unlink()  # it has the record's key
+    packed(tmp_path / "b", tmp_path / "x.tar")
+    bare = archive(tmp_path / "y.tar", entry(STANDING, written({record.key: "reported", "0" * 64: "reported"})))
+    assert unpack(bare, Store(tmp_path / "b")) == {} and marks(tmp_path / "b" / "records") == {}
+    name = f"artefacts/{record.key[:2]}/{record.key}.safetensors"
+    more = archive(tmp_path / "z.tar", entry(name, artefact(1.0)), entry(STANDING, written({record.key: "reported"})))
+    assert unpack(more, Store(tmp_path / "b")) == {name: "new"} and marks(tmp_path / "b" / "records") == {}
 
 
 def test_what_is_there_stays(tmp_path: Path) -> None:
@@ -318,6 +376,8 @@ def _header(metadata: dict[str, str], tensors: str) -> bytes:
         (R, b'{"schema": 1, "\\n\\u001b[31m": NaN}', "is no JSON of finite numbers"),
         (R, b'{"schema": 1}', "field"),
         (R, b"\xff\xfe", "is no JSON"),
+        (STANDING, b"[" * 10**6, "recursion"),
+        (STANDING, b'{"a": "trusted"}', "must give keys the standings"),
     ],
 )
 def test_unsound_members_are_refused(name: str, data: bytes, told: str, tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ PUBLIC = {
 ORCHESTRATION = {
     f"benchmark.{name}"
     for name in (
-        "admitting", "attempts", "cli", "detection", "exchange", "inventory", "methods", "progress", "provenance", "record", "report",
-        "results", "run", "stages", "sweep", "tracker", "wandb_tracker",
+        "admitting", "attempts", "cli", "detection", "exchange", "inventory", "methods", "progress", "provenance", "pruning", "record",
+        "report", "results", "run", "stages", "sweep", "tracker", "wandb_tracker",
     )
 }  # fmt: skip
 
@@ -106,7 +106,7 @@ def test_few_modules_of_the_core_know_hydra() -> None:
 def test_data_and_victims_are_constructed_and_not_imported() -> None:
     outside = {module for module in importers("benchmark.data") if not module.startswith("benchmark.data")}
     assert {module for module in outside if module.startswith("benchmark")} <= {
-        "benchmark.run", "benchmark.parts", "benchmark.sweep.announcement",
+        "benchmark.admitting.rerun", "benchmark.run", "benchmark.parts", "benchmark.sweep.announcement",
     }  # fmt: skip
     core = {module for module in importers("benchmark.victims") if module.startswith("benchmark")}
     assert all(module.startswith("benchmark.victims") for module in core)

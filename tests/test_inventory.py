@@ -85,6 +85,8 @@ def test_every_file_is_counted_once(tmp_path: Path) -> None:
         f"records/ab/{'a' * 64}.json.12345678.damaged": 23,
         f"data/{'a' * 64}.lease": 29,
         "imports/tmpx.tmp/records/ab/half.json": 31,
+        "verifications/7/records/ab/x.json": 37,
+        "verifications/7/artefacts/ab/x.tmp": 41,
     }
     for name, count in put.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +99,8 @@ def test_every_file_is_counted_once(tmp_path: Path) -> None:
         "data": (1, 7),
         "downloads": (1, 11),
         "sweeps": (1, 13),
-        "leftovers": (4, 19 + 23 + 29 + 31),
+        "verifications": (1, 37),
+        "leftovers": (5, 19 + 23 + 29 + 31 + 41),
     }
 
 

@@ -108,7 +108,8 @@ def test_fewer_than_three_seeds_are_preliminary(template: dict[str, Any]) -> Non
 def test_what_others_sent_is_ranked_once_it_came_out_again(template: dict[str, Any]) -> None:
     """One seed that nobody here has run keeps its cell from being ranked; what the defense costs is said first."""
     records = [planted(template, WORKED, seed) for seed in range(3)]
-    for mark, status in (("reported", "reported"), ("reproduced", "ranked")):
+    marked = (("reported", "reported"), ("not reproduced", "reported"), ("reproduced", "ranked"))
+    for mark, status in marked:
         (cell,) = cells(records, {records[1].key: mark})
         assert (cell.standing, cell.status) == (mark, status)
     assert not [row for row in standings(cells(records, {records[1].key: "reported"})) if row.rank]

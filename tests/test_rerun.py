@@ -93,7 +93,8 @@ def test_what_it_may_not(other: Record, reason: str) -> None:
     begins = reason.partition("{}")[0]
     for found in (first, second):
         assert found.reason.startswith(begins)
-        assert found.chance == found.reason.endswith("their intervals do not meet"), "rows and tables no chance changes"
+        by_chance = found.reason.endswith("their intervals do not meet")
+        assert found.cause == ("chance" if by_chance else "record"), "rows and tables no chance changes"
     assert reason.rpartition("{}")[2] in first.reason
 
 
@@ -102,7 +103,7 @@ def test_words_tell_both_sides() -> None:
     assert apart(run(), run(rows=None)) == Difference("detection.rows is there, here it is missing")
     far = run({**ROWS, "separation": {**SEPARATION, "auroc": 0.5}})
     met = "detection.rows.separation.auroc is 0.5000, here 0.9000: their intervals do not meet"
-    assert apart(far, run()) == Difference(met, chance=True)
+    assert apart(far, run()) == Difference(met, "chance")
 
 
 def test_few_rows_widen_an_area() -> None:
@@ -116,6 +117,40 @@ def test_few_rows_widen_an_area() -> None:
     assert apart(area(0.75, **few), area(0.9, **few)) is None
 
 
+SHOWN: Mapping[str, Mapping[str, Any]] = {
+    "stealth.train.psnr": {"stealth__train__psnr": 99.0},
+    "curves.clean": {"curves__clean": [9.0]},
+    "weights.clean": {"weights__clean": "0" * 64},
+    "evidence.clean_inputs": {"evidence__clean_inputs": None},
+}
+
+
+@pytest.mark.parametrize(("name", "change"), SHOWN.items(), ids=SHOWN.keys())
+def test_in_the_same_environment_what_is_shown_is_equal_too(name: str, change: Mapping[str, Any]) -> None:
+    found = unequal(run(), run(**change).model_copy(update={"key": run().key}))
+    assert found is not None and found.reason.startswith(f"{name} is ") and found.cause == "chance"
+
+
+def test_other_packages_draw_otherwise_and_show_a_trigger_as_visible() -> None:
+    versions = {**run().provenance.versions, "numpy": "9"}
+    for name, change in SHOWN.items():
+        other = run(provenance__versions=versions, **change).model_copy(update={"key": run().key})
+        for found in (unequal(other, run()), apart(other, run())):
+            assert (found is not None) == (name == "stealth.train.psnr")
+    near = run().stealth
+    assert near is not None and near.train.psnr is not None
+    assert apart(run(stealth__train__psnr=1.05 * near.train.psnr), run()) is None
+    more = run(stealth__test__unchanged=near.test.n)
+    assert "stealth.test.unchanged is 200 of 200, here 0 of 200" in str(apart(more, run()))
+
+
+def test_a_record_that_does_not_tell_how_visible_its_trigger_is_is_compared_without() -> None:
+    """As older ones do not."""
+    old = run().model_copy(update={"stealth": None})
+    assert unequal(old, run()) is None and apart(old, run()) is None
+    assert "stealth.train.unchanged is there, here it is missing" in str(apart(run(), old))
+
+
 def test_in_the_same_environment_nothing_may_differ() -> None:
     assert unequal(run(), NEAR["costs"].model_copy(update={"key": run().key})) is None
     for name, other in NEAR.items():
@@ -126,6 +161,7 @@ def test_in_the_same_environment_nothing_may_differ() -> None:
 
 # ---- what cannot be run again
 
+DIGITS = "benchmark.data.digits.Digits"
 SLICE = ("dataset=gtsrb_slice", "recipe.epochs=1")
 CLASSES = (6, 14, 15, 16, 22, 23, 26, 28, 30, 34, 36, 40)
 
@@ -209,18 +245,64 @@ def test_a_path_that_only_a_stranger_names_is_not_opened(
 ) -> None:
     traffic_signs(here / "mine")
     record, opened, exists = signs(here / "store", **options), list[str](), Path.exists
-    monkeypatch.setattr(rerun, "planned", lambda config: opened.append("data"))
+    monkeypatch.setattr(rerun.decoded, "digest", lambda section, shelf: opened.append("data"))
     monkeypatch.setattr(Path, "exists", lambda path: opened.append(path.name) or exists(path))
     reason = rerun.obstacle(record, here / "store")
     assert reason is not None and "no yaml in conf/dataset names it for this constructor" in reason
     assert not {"data", "gtsrb", "mine", "name"} & set(opened) and "\n" not in reason
 
 
-def test_a_data_set_that_is_no_path_is_not_asked_for() -> None:
+def test_a_data_set_that_is_no_path_is_decoded(tmp_path: Path) -> None:
     digits = ours()
-    assert rerun.obstacle(digits, Path("nowhere")) is None and not Path("nowhere").exists()
-    unset = ours(config__dataset={**digits.config["dataset"], "path": None, "config": None})
-    assert rerun.obstacle(unset, Path("nowhere")) is None, "an option that names no file is none"
+    assert rerun.obstacle(digits, tmp_path) is None
+    assert rerun.obstacle(ours(provenance__dataset="0" * 64), tmp_path) == f"{DIGITS!r}: holds other rows here"
+    unset = ours(config__dataset={**digits.config["dataset"], "path": None})
+    assert "cannot be read here" in (rerun.obstacle(unset, tmp_path) or ""), "an option that names no file is none"
+
+
+def test_a_data_set_that_cannot_be_downloaded_is_asked_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[object] = []
+
+    def fail(section: Mapping[str, Any], shelf: Store) -> str:
+        tried.append(section)
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(rerun.decoded, "digest", fail)
+    able, unable = rerun.feasible(cells([ours(), ours(config__attack__rate=0.2)]), tmp_path)
+    assert not able and len(tried) == 1
+    assert [reason for _, reason in unable] == [f"{DIGITS!r}: cannot be read here ('no route to host')"] * 2
+
+
+def test_cells_are_told_apart_by_all_that_is_never_pooled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = dict(ours().config["architecture"]) | {"_target_": "benchmark.victims.image_classifier.Other"}
+    monkeypatch.setattr(rerun, "obstacle", lambda record, store: "no")
+    _, unable = rerun.feasible(cells([ours(), ours(config__architecture=other)]), tmp_path)
+    assert len({name for name, _ in unable}) == len(unable) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (MemoryError(), "machine"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "machine"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "machine"),
+        (OSError("No space left on device"), "machine"),
+        (RuntimeError("shapes differ"), "record"),
+        (ValueError("no such class"), "record"),
+    ],
+    ids=str,
+)
+def test_what_the_machine_lacks_is_no_fault_of_the_record(
+    error: Exception, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(config: Mapping[str, Any]) -> Record:
+        raise error
+
+    monkeypatch.setattr(rerun, "run", fail)
+    found = rerun.difference(ours(), tmp_path)
+    assert found is not None and found.cause == cause and found.reason.startswith("running it again failed: ")
 
 
 def test_a_method_or_a_device_that_is_not_here_cannot_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,8 +320,9 @@ def test_cells_that_cannot_be_run_are_told_once_each(tmp_path: Path) -> None:
     here = [ours(seed=seed) for seed in range(3)]
     able, unable = rerun.feasible(cells([*theirs, *here]), tmp_path)
     assert [[record.key for record in cell.records] for cell in able] == [[record.key for record in here]]
-    assert sorted(unable.values()) == ["mine.curtain.Curtain is not installed", "mine.drape.Drape is not installed"]
-    assert any(name.startswith("'Curtain' against 'BadNets") and "on 'Digits'" in name for name in unable)
+    reasons = sorted(reason for _, reason in unable)
+    assert reasons == ["mine.curtain.Curtain is not installed", "mine.drape.Drape is not installed"]
+    assert any(name.startswith("'Curtain' against 'BadNets") and "on 'Digits'" in name for name, _ in unable)
 
 
 def test_one_seed_that_cannot_be_run_keeps_its_cell_from_being_drawn(here: Path) -> None:
@@ -250,4 +333,4 @@ def test_one_seed_that_cannot_be_run_keeps_its_cell_from_being_drawn(here: Path)
     second = second.model_copy(update={"identity": first.identity, "seed": 1})
     (cell,) = cells([first, second])
     able, unable = rerun.feasible([cell], store)
-    assert not able and "dataset.path='mine'" in next(iter(unable.values()))
+    assert not able and "dataset.path='mine'" in unable[0][1]

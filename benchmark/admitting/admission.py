@@ -3,60 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from benchmark.admitting.claims import Residents, check
 from benchmark.admitting.files import opened, sent
+from benchmark.admitting.outcome import Outcome, Rules
 from benchmark.errors import BadInput
 from benchmark.record import Record, load
 from benchmark.results.archive import Archive
 from benchmark.results.leaderboard import SEEDS, cells
-from benchmark.results.marks import Standing, mark, marks
+from benchmark.results.marks import mark, marks, standing_of
 from benchmark.store import publish
 
-
-@dataclass(frozen=True)
-class Rules:
-    """How an admission goes.
-
-    Attributes:
-        allowed: packages whose methods count besides ours.
-        preliminary: whether cells of fewer than three seeds may enter.
-        verify: how many cells are run again, of those that can be.
-        draw: seed of which; not to be known by the submitter beforehand.
-        overlap: compare by intervals in the same environment too.
-    """
-
-    allowed: Sequence[str] = ()
-    preliminary: bool = False
-    verify: int = 0
-    draw: int = 0
-    overlap: bool = False
-
-
-@dataclass
-class Outcome:
-    """What became of the files that somebody sent.
-
-    Attributes:
-        admitted: new records, by their files.
-        there: records that had been admitted before, by their files.
-        standing: of what was admitted or run again, by key.
-        refused: file -> why, in one line.
-        unable: what a cell is called -> why it cannot be run again here, where that was asked for.
-        apart: key -> what came out otherwise, of cells that stay reported since another processor may explain it.
-        drawn: how many cells were drawn to be run again.
-    """
-
-    admitted: dict[Path, Record] = field(default_factory=dict)
-    there: dict[Path, Record] = field(default_factory=dict)
-    standing: dict[str, Standing] = field(default_factory=dict)
-    refused: dict[Path, str] = field(default_factory=dict)
-    unable: dict[str, str] = field(default_factory=dict)
-    apart: dict[str, str] = field(default_factory=dict)
-    drawn: int = 0
+if TYPE_CHECKING:
+    from benchmark.admitting.comparing import Cause, Difference
 
 
 class Admission:
@@ -68,12 +31,11 @@ class Admission:
         store: whose decoded data verification uses.
 
     Raises:
-        BadInput: it is no folder, or its marks cannot be read.
+        BadInput: it is no folder and cannot become one, or its marks cannot be read.
     """
 
     def __init__(self, into: Path, rules: Rules, store: Path) -> None:
-        if into.exists() and not into.is_dir():
-            raise BadInput(f"{into}: is no folder that records could enter; give --into another")
+        _try(into)
         self.into, self.rules, self.store = into, rules, store
         self.outcome = Outcome()
         self.data: dict[str, bytes] = {}  # key -> the file's content, as it was checked
@@ -84,8 +46,9 @@ class Admission:
     def admit(self, sources: Iterable[Path]) -> Outcome:
         """Check files or folders of records, copy those that pass, and mark them.
 
-        If a cell that is run again comes out otherwise, nothing of what was sent is admitted; unless another processor
-        may explain it: then that cell is not marked. Cells that cannot be run again here are not drawn.
+        If a cell that is run again comes out otherwise, nothing of what was sent is admitted, and what lies there
+        already is marked; unless another processor may explain it: then that cell is not marked. Cells that cannot be
+        run again here are not drawn.
 
         Args:
             sources: files and folders; of folders all `.json` files at any depth.
@@ -120,14 +83,13 @@ class Admission:
         if record.key in self.data:
             raise BadInput(f"record {record.key} is in two files; send one")
         check(record, self.rules.allowed)
+        place = self._place(record.key)
+        there = place.exists()
+        if there and (name := _conflict(record, load(place))):
+            raise BadInput(f"{name} differs from the record of this key that is there; if that is wrong, say so")
         self.residents.welcome(record)
         self.data[record.key] = data
-        if not (place := self._place(record.key)).exists():
-            self.outcome.admitted[path] = record
-        elif name := _conflict(record, load(place)):
-            raise BadInput(f"{name} differs from the record of this key that is there; if that is wrong, say so")
-        else:
-            self.outcome.there[path] = record
+        (self.outcome.there if there else self.outcome.admitted)[path] = record
 
     def _ask_for_seeds(self) -> None:
         """Refuse cells of too few seeds, counting those that are there."""
@@ -141,7 +103,7 @@ class Admission:
     def _keep_ranks(self) -> None:
         """Refuse a reported record of a cell that has its seeds: a cell is as good as its weakest record."""
         outcome, known = self.outcome, marks(self.into)
-        ours = Counter(_setting(record) for record in self.before if known.get(record.key) != "reported")
+        ours = Counter(_setting(record) for record in self.before if standing_of(record.key, known) == "reproduced")
         for path, record in list(outcome.admitted.items()):
             if ours[_setting(record)] >= SEEDS and outcome.standing.get(record.key) != "reproduced":
                 del outcome.admitted[path]
@@ -149,7 +111,7 @@ class Admission:
 
     def _verify(self) -> None:
         """Run some of the cells that can be again; mark those that come out, or refuse everything."""
-        from benchmark.admitting.rerun import difference, drawn, feasible, workshop
+        from benchmark.admitting.rerun import called, difference, drawn, feasible, workshop
 
         outcome, rules = self.outcome, self.rules
         candidates = {**outcome.admitted, **outcome.there}
@@ -159,17 +121,44 @@ class Admission:
         outcome.drawn = len(sample)
         for cell in sample:
             tried = ((record.key, difference(record, place, rules.overlap)) for record in cell.records)
-            found = sorted(((key, other) for key, other in tried if other), key=lambda pair: pair[1].chance)
-            key, other = found[0] if found else ("", None)  # what chance does not explain comes first
-            if other is None:
-                outcome.standing |= {record.key: "reproduced" for record in cell.records}
-            elif other.chance:
-                outcome.apart[key] = other.reason
-            else:
-                words = f"run again, {key} does not come out: {other.reason}"
-                outcome.refused |= dict.fromkeys(candidates, words)
-                outcome.admitted, outcome.there, outcome.standing = {}, {}, {}
+            found = {key: other for key, other in tried if other}
+            if lies := _reasons(found, "record"):
+                self._turn_away(lies)
                 return
+            outcome.apart |= _reasons(found, "chance")
+            outcome.unable += [(called(cell), reason) for reason in dict.fromkeys(_reasons(found, "machine").values())]
+            if not found:
+                outcome.standing |= {record.key: "reproduced" for record in cell.records}
+
+    def _turn_away(self, lies: Mapping[str, str]) -> None:
+        """Refuse all that is new, and mark what did not come out of what lies there."""
+        outcome = self.outcome
+        key, reason = next(iter(lies.items()))
+        words = f"run again, {key} does not come out: {reason}"
+        outcome.refused |= dict.fromkeys(outcome.admitted, words)
+        outcome.admitted, outcome.standing = {}, {}
+        for path, record in list(outcome.there.items()):
+            if record.key in lies:
+                del outcome.there[path]
+                told = f"it lies there as {self._place(record.key)}, marked `not reproduced`: remove it"
+                outcome.refused[path] = f"run again, it does not come out: {lies[record.key]}; {told}"
+                outcome.standing[record.key] = "not reproduced"
+
+
+def _try(into: Path) -> None:
+    """Find out before hours of verification whether records can enter a folder, which need not be there yet."""
+    home = next(path for path in (into, *into.parents) if path.exists())
+    try:
+        with TemporaryDirectory(suffix=".tmp", dir=home):
+            pass
+    except OSError as error:
+        raise BadInput(
+            f"{into}: is no folder that records could enter ({error.strerror}); give --into another"
+        ) from error
+
+
+def _reasons(found: Mapping[str, Difference], cause: Cause) -> dict[str, str]:
+    return {key: other.reason for key, other in found.items() if other.cause == cause}
 
 
 def _conflict(record: Record, other: Record) -> str | None:

@@ -54,17 +54,17 @@ class Residents:
         self.targets: dict[tuple[str, str], object] = {}
         self.said: dict[tuple[str, str, str], list[object]] = {}
         for record in records:
+            self._compare(record)
             self._seat(record)
-            self._listen(record)
 
     def welcome(self, record: Record) -> None:
-        """Count one more.
+        """Count one more; one that is refused leaves no trace.
 
         Raises:
             BadInput: its identity is of another run, a part of it of another method, or it says of a method that is not
                 installed what no record of that method says.
         """
-        self._seat(record)
+        self._compare(record)
         for (part, target, name), value in _taken_at_their_word(record):
             known = self.said.get((part, target, name), [value])
             if value not in known:
@@ -72,24 +72,36 @@ class Residents:
                     f"methods.{part}.{name} is {shown(value)}, other records of {target} say {shown(known[0])}; "
                     "send records of one version of it"
                 )
-        self._listen(record)
+        self._seat(record)
 
-    def _seat(self, record: Record) -> None:
-        run = self.runs.setdefault((frozenset(record.identity.items()), record.seed), record.key)
+    def _compare(self, record: Record) -> None:
+        run = self.runs.get(_run(record), record.key)
         if run != record.key:
             refuse(f"identity: record {run} has the same, with this seed")
-        for part, section in record.config.items():
-            if isinstance(section, Mapping) and part in record.identity:
-                target = section.get("_target_")
-                found = self.targets.setdefault((part, record.identity[part]), target)
-                if found != target:
-                    refuse(f"identity.{part}: is that of {shown(found)}")
+        for (part, identity), target in _targets(record):
+            found = self.targets.get((part, identity), target)
+            if found != target:
+                refuse(f"identity.{part}: is that of {shown(found)}")
 
-    def _listen(self, record: Record) -> None:
+    def _seat(self, record: Record) -> None:
+        self.runs.setdefault(_run(record), record.key)
+        for part, target in _targets(record):
+            self.targets.setdefault(part, target)
         for about, value in _taken_at_their_word(record):
             known = self.said.setdefault(about, [])
             if value not in known:
                 known.append(value)
+
+
+def _run(record: Record) -> tuple[frozenset[tuple[str, str]], int]:
+    return frozenset(record.identity.items()), record.seed
+
+
+def _targets(record: Record) -> Iterator[tuple[tuple[str, str], object]]:
+    """(part, its identity) -> the constructor that the record says it is of."""
+    for part, section in record.config.items():
+        if isinstance(section, Mapping) and part in record.identity:
+            yield (part, record.identity[part]), section.get("_target_")
 
 
 def _taken_at_their_word(record: Record) -> Iterator[tuple[tuple[str, str, str], object]]:

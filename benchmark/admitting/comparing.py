@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from benchmark.admitting.vetting import shown
-from benchmark.record import Count, Detection, Record, Separation
+from benchmark.record import Count, Detection, Record, Separation, Visibility
 from benchmark.results.intervals import Interval, auroc_interval, wilson
 
-MEASURED = ("rows", "scores", "probes", "detection", "methods")  # what must come out again, bit for bit
+MEASURED = ("status", "reason", "rows", "scores", "probes", "detection", "methods")  # must come out bit for bit
+BESIDE = (
+    "stealth",
+    "curves",
+    "weights",
+    "evidence",
+)  # must so with the same packages, which draw and compress pictures
 GIVEN = ("status", "methods", "rows")  # what another processor does not change
+SEEN = 0.1  # share by which the visibility of a trigger that is learnt may differ on another processor
+
+Cause = Literal["record", "chance", "machine"]
 
 
 class Measure(NamedTuple):
@@ -32,15 +41,17 @@ class Difference(NamedTuple):
 
     Attributes:
         reason: in a line.
-        chance: whether another processor could have made it of an honest run.
+        cause: "record", unless another processor could have made it of an honest run, or this machine could not run it.
     """
 
     reason: str
-    chance: bool = False
+    cause: Cause = "record"
 
 
 def unequal(theirs: Record, ours: Record) -> Difference | None:
     """The first thing in which two runs of one environment differ at all; None if there is none.
+
+    Where scores are equal and weights or pictures are not, two processors of a kind may have rounded otherwise.
 
     Args:
         theirs: what was sent.
@@ -48,15 +59,19 @@ def unequal(theirs: Record, ours: Record) -> Difference | None:
     """
     if theirs.key != ours.key:
         return Difference(f"its configuration has the key {ours.key} here")
-    return _other(theirs, ours, MEASURED)
+    if (other := _other(theirs, ours, MEASURED)) or theirs.provenance.versions != ours.provenance.versions:
+        return other or apart(theirs, ours)
+    beside = _other(theirs, ours, BESIDE if theirs.stealth else BESIDE[1:])  # older records do not tell it
+    return Difference(beside.reason, "chance") if beside else None
 
 
 def apart(theirs: Record, ours: Record) -> Difference | None:
     """What differs between runs of two environments, first what no chance explains; None if nothing does.
 
     Status, methods and rows must be equal, and so must what was measured at all. Of counts Wilson's 95 % intervals must
-    meet, of areas under curves Hanley and McNeil's. Verdicts on models may flip: they have no interval. The intervals
-    are those of rows; how a score varies with another training they do not know, so chance may have done it.
+    meet, of areas under curves Hanley and McNeil's. A trigger must be as visible, by a tenth. Verdicts on models may
+    flip: they have no interval. The intervals are those of rows; how a score varies with another training they do not
+    know, so chance may have done it.
 
     Args:
         theirs: what was sent.
@@ -64,7 +79,8 @@ def apart(theirs: Record, ours: Record) -> Difference | None:
     """
     if other := _other(theirs, ours, GIVEN):
         return other
-    first, second = dict(_measures(theirs)), dict(_measures(ours))
+    known = ours if theirs.stealth else ours.model_copy(update={"stealth": None})  # older records do not tell it
+    first, second = dict(_measures(theirs)), dict(_measures(known))
     chance: Difference | None = None  # told only where nothing else is
     for name in dict.fromkeys([*first, *second]):
         one, two = first.get(name), second.get(name)
@@ -74,7 +90,7 @@ def apart(theirs: Record, ours: Record) -> Difference | None:
             return Difference(f"{name} is asked of {one.rows} rows, here of {two.rows}")
         if one.interval and two.interval and not _meet(one.interval, two.interval):
             told = f"{name} is {one.text}, here {two.text}: their intervals do not meet"
-            chance = chance or Difference(told, chance=True)
+            chance = chance or Difference(told, "chance")
     return chance
 
 
@@ -101,6 +117,8 @@ def _measures(record: Record) -> Iterator[tuple[str, Measure]]:
         yield from ((f"probes.{shown(probe)}.{name}", _share(count, count.n)) for name, count in victims.items())
     if record.detection is not None:
         yield from _found(record.detection, record.rows.challenge)
+    for split, visibility in record.stealth or ():
+        yield from _seen(f"stealth.{split}", visibility)
 
 
 def _found(detection: Detection, challenge: int) -> Iterator[tuple[str, Measure]]:
@@ -117,6 +135,14 @@ def _found(detection: Detection, challenge: int) -> Iterator[tuple[str, Measure]
     if detection.inputs:  # few of them would make any area likely
         succeed = Count(hits=detection.inputs.successful.positives, n=challenge)
         yield "detection.inputs.successful.positives", _share(succeed)
+
+
+def _seen(name: str, found: Visibility) -> Iterator[tuple[str, Measure]]:
+    yield f"{name}.unchanged", _share(Count(hits=found.unchanged, n=found.n), found.n)
+    for measure in ("psnr", "ssim", "colour_difference"):
+        if (value := getattr(found, measure)) is not None:
+            half = abs(value) * SEEN / 2
+            yield f"{name}.{measure}", Measure(f"{value:.4g}", Interval(value - half, value + half))
 
 
 def _share(count: Count, rows: int | None = None) -> Measure:

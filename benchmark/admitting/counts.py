@@ -22,7 +22,7 @@ def check_counts(record: Record) -> None:
             refuse(f"{shown(name)}: {shown(value)} is too large a number")
     _scores(record)
     if record.detection is not None:
-        _detection(record.detection, record.rows)
+        _detection(record.detection, record)
 
 
 def _scores(record: Record) -> None:
@@ -30,6 +30,8 @@ def _scores(record: Record) -> None:
     rows, scores = record.rows, record.scores
     if (record.status == "complete") != (scores is not None) or (record.reason is None) != (scores is not None):
         refuse(f"status is {record.status!r}, which its scores or its reason contradict")
+    if record.detection is not None and scores is None:
+        refuse("detection: nothing was scored")
     victims = {name: victim for name, victim in scores or () if victim is not None}
     for name, victim in victims.items():
         for score, n in (("ca", rows.test), ("asr", rows.challenge), ("ra", rows.challenge)):
@@ -38,15 +40,18 @@ def _scores(record: Record) -> None:
     for field in ("weights", "costs"):
         if set(getattr(record, field)) != set(victims):
             refuse(f"{field}: are of other victims than the scores")
+    for split, seen in record.stealth or ():
+        if not 0 <= seen.unchanged <= seen.n <= (rows.poisoned if split == "train" else rows.challenge):
+            refuse(f"stealth.{split}: {seen.unchanged} unchanged of {seen.n} rows, more than there are")
     for probe, found in record.probes.items():
         if set(found) != set(victims) or len({count.n for count in found.values()}) != 1:
             refuse(f"probes.{shown(probe)}: not every victim was asked the same rows")
 
 
-def _detection(detection: Detection, rows: RowCounts) -> None:
+def _detection(detection: Detection, record: Record) -> None:
     """What was found is counted on the same rows: with others of somebody's choice every interval would be wide."""
-    wanted = [*_of_rows(detection.rows, rows)] if detection.rows else []
-    wanted += [*_of_inputs(detection.inputs, rows)] if detection.inputs else []
+    wanted = [*_of_rows(detection.rows, record.rows)] if detection.rows else []
+    wanted += [*_of_inputs(detection.inputs, record)] if detection.inputs else []
     for name, found, least, most in wanted:
         if not least <= found <= most:
             limit = f"{most}" if least == most else f"{least} to {most}"
@@ -73,10 +78,13 @@ def _of_rows(found: RowDetection, rows: RowCounts) -> Iterator[tuple[str, int, i
         yield "rows.precision.n", found.precision.n, flagged, flagged
 
 
-def _of_inputs(found: InputDetection, rows: RowCounts) -> Iterator[tuple[str, int, int, int]]:
+def _of_inputs(found: InputDetection, record: Record) -> Iterator[tuple[str, int, int, int]]:
+    """Name, number, least and most it can be; those that succeed are the backdoored victim's attack success."""
+    assert record.scores is not None
+    rows, succeed = record.rows, record.scores.backdoored.asr.hits
     yield "inputs.separation.positives", found.separation.positives, rows.challenge, rows.challenge
     yield "inputs.separation.negatives", found.separation.negatives, rows.test, rows.test
-    yield "inputs.successful.positives", found.successful.positives, 0, rows.challenge
+    yield "inputs.successful.positives", found.successful.positives, succeed, succeed
     yield "inputs.successful.negatives", found.successful.negatives, rows.test, rows.test
 
 

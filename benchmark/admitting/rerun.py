@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import OmegaConf
 
 from benchmark import keys
 from benchmark.admitting.comparing import Difference, apart, unequal
 from benchmark.admitting.vetting import installed, options, shown, targets
 from benchmark.config import compose
+from benchmark.data import cache as decoded
 from benchmark.devices import torch_device
 from benchmark.errors import BadInput
+from benchmark.inventory import VERIFICATIONS
 from benchmark.record import Record
 from benchmark.results.leaderboard import Cell
 from benchmark.results.reproduce import constructors
-from benchmark.run import planned, run
+from benchmark.run import run
+from benchmark.store import Store
 
 SHARED = ("data", "downloads")  # of the store: decoded rows and what they came from, which no archive brings
+LACKING = (MemoryError, torch.OutOfMemoryError, OSError)  # errors that tell of the machine: memory, disk, network
+NO_MEMORY = "can't allocate memory"  # how torch says so of a processor
 OURS = {"tracker": {"_target_": "benchmark.tracker.NoTracker"}, "retry": True}
 
 Paths = list[tuple[str, Any]]  # options that name files, and what they name
 
 
-def feasible(cells: Sequence[Cell], store: Path) -> tuple[list[Cell], dict[str, str]]:
+def feasible(cells: Sequence[Cell], store: Path) -> tuple[list[Cell], list[tuple[str, str]]]:
     """Part the cells that can be run again here from those that cannot.
 
     Args:
@@ -35,18 +42,24 @@ def feasible(cells: Sequence[Cell], store: Path) -> tuple[list[Cell], dict[str, 
         store: of the verification; a data set that has never been decoded is decoded into it.
 
     Returns:
-        The first, in their order; of the others, by what they are called, why not.
+        The first, in their order; of each of the others what it is called, and why not.
     """
     able: list[Cell] = []
-    unable: dict[str, str] = {}
+    unable: list[tuple[str, str]] = []
     for cell in cells:
         reason = next(filter(None, (obstacle(record, store) for record in cell.records)), None)
         if reason is None:
             able.append(cell)
         else:
-            defense, attack, dataset = (shown(cell.label[part]) for part in ("defense", "attack", "dataset"))
-            unable[f"{defense} against {attack} on {dataset}"] = reason
+            unable.append((called(cell), reason))
     return able, unable
+
+
+def called(cell: Cell) -> str:
+    """A cell by its labels, on one line."""
+    defense, attack = (shown(cell.label[part]) for part in ("defense", "attack"))
+    on = (shown(cell.label[part]) for part in ("dataset", "architecture", "recipe", "environment"))
+    return f"{defense} against {attack} on {', '.join(on)}"
 
 
 def obstacle(record: Record, store: Path) -> str | None:
@@ -88,9 +101,15 @@ def workshop(store: Path, draw: int) -> Path:
     Args:
         store: whose data sets are used.
         draw: the verification's seed.
+
+    Raises:
+        BadInput: it cannot be made.
     """
-    root = store / "verifications" / str(draw)
-    root.mkdir(parents=True, exist_ok=True)
+    root = store / VERIFICATIONS / str(draw)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--store {store}: cannot be made ({error.strerror}); choose another folder") from error
     for part in SHARED:
         (store / part).mkdir(exist_ok=True)
         if not (root / part).exists():
@@ -112,28 +131,34 @@ def difference(record: Record, store: Path, overlap: bool = False) -> Difference
     try:
         ours = run({**record.config, **OURS, "store": str(store)})
     except Exception as error:  # noqa: BLE001  # whatever a stranger's options led a method to raise
-        return Difference(f"running it again failed: {shown(error)}")
+        lacking = isinstance(error, LACKING) or NO_MEMORY in str(error)
+        return Difference(f"running it again failed: {shown(error)}", "machine" if lacking else "record")
     same = ours.identity["environment"] == record.identity["environment"]
-    if ours.provenance.dataset != record.provenance.dataset:
-        return Difference("its data set's rows are not those here")
     return unequal(record, ours) if same and not overlap else apart(record, ours)
 
 
 def _rows_elsewhere(record: Record, store: Path) -> str | None:
-    """Why a data set that is a path is not to be had here; None for one that is, or that is no path."""
+    """Why a data set's rows are not to be had here; None where they are."""
     section = record.config["dataset"]
-    if not (named := _paths(section)):
-        return None
-    if named not in _known_paths(str(section["_target_"])):
-        return f"{_told(named)}: no yaml in conf/dataset names it for this constructor"
+    named = _paths(section)
+    told = ", ".join(f"dataset.{name}={shown(value)}" for name, value in named) or shown(section["_target_"])
+    if named and named not in _known_paths(str(section["_target_"])):
+        return f"{told}: no yaml in conf/dataset names it for this constructor"
     if not all(Path(value).expanduser().exists() for _, value in named):
-        return f"{_told(named)}: is not here"
+        return f"{told}: is not here"
+    digest, reason = _rows(json.dumps(section), store)
+    if digest is None:
+        return f"{told}: cannot be read here ({reason})"
+    return None if digest == record.provenance.dataset else f"{told}: holds other rows here"
+
+
+@cache
+def _rows(section: str, store: Path) -> tuple[str | None, str]:
+    """The digest of a data set's rows, or None and why; asked once of a data set, since a download may fail slowly."""
     try:
-        _, plan = planned({**record.config, "store": str(store)})
-    except Exception as error:  # noqa: BLE001  # whatever a stranger's other options led the data set to raise
-        return f"{_told(named)}: cannot be read here ({shown(error)})"
-    same = plan == keys.plan(record.config, record.provenance.dataset)  # all but the rows is the same in both
-    return None if same else f"{_told(named)}: holds other rows here"
+        return decoded.digest(json.loads(section), Store(store)), ""
+    except Exception as error:  # noqa: BLE001  # whatever a stranger's options led the data set to raise
+        return None, shown(error)
 
 
 @cache
@@ -147,7 +172,3 @@ def _paths(section: object) -> Paths:
     """A data set's options that name files, at any depth, and are set."""
     found = ((name, value) for name, value in options(section) if keys.is_path(name) and value is not None)
     return sorted(found, key=repr)
-
-
-def _told(named: Paths) -> str:
-    return ", ".join(f"dataset.{name}={shown(value)}" for name, value in named)

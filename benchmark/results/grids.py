@@ -18,7 +18,7 @@ MARKS: Mapping[str, tuple[str, str]] = {
     "attack failed": ("f", "the attack failed: a gain under 50 points"),
     "collapsed": ("c", "collapsed: half of the accuracy above chance is lost"),
     "degraded": ("d", "degraded: over 5 points of clean accuracy lost"),
-    "reported": ("r", "reported: sent by others, and not run again here"),
+    "reported": ("r", "reported: sent by others, and not reproduced here"),
     "preliminary": ("p", "preliminary: fewer than 3 seeds"),
     "oracle": ("o", "told what a defender cannot know"),
     "not applicable": ("n", "not applicable"),

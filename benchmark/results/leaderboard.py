@@ -19,7 +19,7 @@ from benchmark.errors import BadInput
 from benchmark.record import Count, Record, VictimScores
 from benchmark.results.archive import Archive
 from benchmark.results.labels import labels
-from benchmark.results.marks import Standing, marks
+from benchmark.results.marks import STANDINGS, Standing, marks, standing_of
 
 GATE = 0.50  # least mean(ASR backdoored - ASR sham) for an attack to have worked
 COSTLY = 0.05  # clean accuracy a defense may cost, on victim or control
@@ -43,7 +43,7 @@ class Cell:
     Attributes:
         records: one a seed, ascending; of one setting, one torch version and one kind of device.
         label: part -> what to call it, e.g. "attack" -> "BadNets 5 %".
-        standing: "reported" if one of its records came from elsewhere and nobody here ran it again.
+        standing: the worst of its records: "reported" if one came from elsewhere and nobody here ran it again.
     """
 
     records: Sequence[Record]
@@ -123,7 +123,7 @@ class Cell:
             ("oracle", lambda: any(_has_oracle(record.config["defense"]) for record in self.records)),
             ("collapsed", self._collapsed),
             ("degraded", self._degraded),
-            ("reported", lambda: self.standing == "reported"),
+            ("reported", lambda: self.standing != "reproduced"),
             ("preliminary", lambda: len(self.records) < SEEDS),
         ]
         return next((name for name, holds in checks if holds()), "ranked")
@@ -167,8 +167,7 @@ def cells(records: Iterable[Record], known: Mapping[str, Standing] = MappingProx
     found = []
     for group in ordered:
         label = {part: names[part][group[0].identity[part]] for part in PARTS}
-        reported = any(known.get(record.key) == "reported" for record in group)
-        found.append(Cell(group, label, "reported" if reported else "reproduced"))
+        found.append(Cell(group, label, min((standing_of(r.key, known) for r in group), key=STANDINGS.index)))
     return sorted(found, key=lambda cell: (cell.board, cell.label["attack"], cell.family, cell.label["defense"]))
 
 

@@ -1,6 +1,6 @@
 """How far the records of a leaderboard are to be trusted.
 
-Records are never edited, so the marks of those that came from elsewhere lie beside their folder, in `standing.json`.
+Records are never edited, so the marks of those that came from elsewhere lie apart, in one file of their folder.
 """
 
 from __future__ import annotations
@@ -14,33 +14,48 @@ from benchmark.errors import BadInput
 from benchmark.store import replace
 
 COMMITTED = Path(__file__).parents[2] / "leaderboard" / "records"
-MARKS = "standing.json"  # key -> standing
+MARKS = "standing"  # key -> standing, as JSON; in a folder of records whatever ends in .json is one
 
-Standing = Literal["reproduced", "reported"]
+Standing = Literal["not reproduced", "reported", "reproduced"]
+STANDINGS: tuple[Standing, ...] = get_args(Standing)  # the worst first
 
 
 def marks(folder: Path) -> dict[str, Standing]:
-    """The marks beside a folder of records, or beside a Parquet file of them, by key; who has none was made here.
+    """The marks in a folder of records, or beside a Parquet file of them, by key; who has none was made here.
 
     Raises:
         BadInput: they cannot be read.
     """
-    place = folder.resolve().parent / MARKS
+    place = _place(folder)
     try:
         content = json.loads(place.read_bytes()) if place.exists() else {}
     except (OSError, ValueError) as error:
         raise BadInput(f"{place}: is no JSON ({error}); restore it") from error
-    if not isinstance(content, dict) or not set(map(str, content.values())) <= set(get_args(Standing)):
-        raise BadInput(f"{place}: must give keys the standings {', '.join(get_args(Standing))}; restore it")
+    if not isinstance(content, dict) or not set(map(str, content.values())) <= set(STANDINGS):
+        raise BadInput(f"{place}: must give keys the standings {', '.join(STANDINGS)}; restore it")
     return content
 
 
+def standing_of(key: str, known: Mapping[str, Standing]) -> Standing:
+    """How far a record is to be trusted: what was made here needs no mark."""
+    return known.get(key, "reproduced")
+
+
 def mark(folder: Path, standing: Mapping[str, Standing]) -> None:
-    """Add marks beside a folder of records.
+    """Add marks to records.
 
     Args:
-        folder: of the records.
+        folder: of the records, or a Parquet file of them.
         standing: by key; replaces what these keys had.
     """
-    content = {**marks(folder), **standing}
-    replace(folder.resolve().parent / MARKS, (json.dumps(content, sort_keys=True, indent=1) + "\n").encode())
+    replace(_place(folder), written({**marks(folder), **standing}))
+
+
+def written(standing: Mapping[str, Standing]) -> bytes:
+    """The file's bytes."""
+    return (json.dumps(standing, sort_keys=True, indent=1) + "\n").encode()
+
+
+def _place(source: Path) -> Path:
+    real = source.resolve()
+    return real.with_name(f"{real.name}.{MARKS}") if real.is_file() else real / MARKS

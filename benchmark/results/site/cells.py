@@ -23,8 +23,12 @@ STATUS = {  # what a status means, in a sentence that goes on after the word
     "oracle": "the defense was told what a defender cannot know",
     "collapsed": "half of the accuracy above chance is gone",
     "degraded": "over 5 points of clean accuracy lost on the victim or on the control",
-    "reported": "sent by others, and not run again here",
+    "reported": "sent by others, and not reproduced here",
     "preliminary": "fewer than 3 seeds",
+}
+STANDING = {  # the same of what came from elsewhere
+    "reported": "sent by others, and not run again here",
+    "not reproduced": "sent by others, and something else came out when it was run again here",
 }
 
 
@@ -66,6 +70,7 @@ def page(figures: Figures, evidence: Mapping[str, Evidence]) -> dict[str, Any]:
         "cell": cell,
         "label": cell.label,
         "meaning": STATUS[figures.status],
+        "standing": STANDING.get(cell.standing),
         "victims": [(victim, figures.scores[victim]) for victim in VICTIMS if victim in figures.scores],
         "seeds": _seeds,
         "identity": terms(figures.first.identity.items(), code=True),
