@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 from conftest import python
+
+from benchmark.results.leaderboard import read
 
 TINY = ("--rows", "16", "--batch", "8", "--shape", "3,16,16", "--rounds", "1", "--device", "cpu")
 FIGURES = {
@@ -32,3 +35,16 @@ def test_a_wrong_shape_is_one_line() -> None:
     done = python("scripts/bench.py", "--shape", "3x32x32")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "--shape 3x32x32" in done.stderr
+
+
+def test_the_pages_of_many_records_are_measured(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    done = python("scripts/bench_page.py", "--records", "14", "--boards", "2", "--keep", str(kept))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert set(found) == {"records", "boards", "seconds", "cpu_seconds", "peak_memory"}
+    assert found["records"] == 14 and all(math.isfinite(figure) and figure > 0 for figure in found.values())
+    assert len({record.key for record in read(kept / "records.parquet")}) == 14
+    assert len(list((kept / "site" / "boards").iterdir())) == 2
+    again = python("scripts/bench_page.py", "--boards", "2", "--keep", str(kept))
+    assert again.returncode == 2 and "holds records already" in again.stderr

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -88,10 +89,9 @@ class _Builder:
         for cell, row in zip(self.found, rows, strict=True):
             for author in self.authors.of(cell):
                 author.add(cell, row)
-        self._plain(rows)
-        self._boards(drawings)
-        self._methods()
-        self._index(rows, drawings)
+        starts = range(0, len(rows), PLAIN) if len(rows) > FIRST else range(0)
+        rest: list[Callable[[], None]] = [partial(self._plain, rows, start) for start in starts]
+        shared_out(partial(self._index, rows, drawings), [*rest, self._methods, partial(self._boards, drawings)])
 
     def _charts(self) -> list[list[Figure]]:
         """Of each board."""
@@ -127,21 +127,19 @@ class _Builder:
         content = page(figures, evidence) | links | {"board": Board(figures.cell.board).slug}
         self.templates.write(self.folder / "cells" / f"{figures.slug}.html", "cell.html", content)
 
-    def _plain(self, rows: Sequence[list[object]]) -> None:
-        """Tables for whoever has no scripts; needed only where the first page does not hold all."""
-        starts = range(0, len(rows), PLAIN) if len(rows) > FIRST else range(0)
-        for at, start in enumerate(starts, 1):
-            some = rows[start : start + PLAIN]
-            content = {
-                "rows": "".join(html(row, "../") for row in some),
-                "groups": self.heads,
-                "first": start + 1,
-                "last": start + len(some),
-                "total": len(rows),
-                "page": at,
-                "pages": len(starts),
-            }
-            self.templates.write(self.folder / "plain" / f"{at}.html", "plain.html", content)
+    def _plain(self, rows: Sequence[list[object]], start: int) -> None:
+        """One of the tables for whoever has no scripts; needed only where the first page does not hold all."""
+        some = rows[start : start + PLAIN]
+        content = {
+            "rows": "".join(html(row, "../") for row in some),
+            "groups": self.heads,
+            "first": start + 1,
+            "last": start + len(some),
+            "total": len(rows),
+            "page": start // PLAIN + 1,
+            "pages": math.ceil(len(rows) / PLAIN),
+        }
+        self.templates.write(self.folder / "plain" / f"{content['page']}.html", "plain.html", content)
 
     def _boards(self, drawings: Sequence[list[Figure]]) -> None:
         for board, drawn in zip(self.boards, drawings, strict=True):

@@ -1,0 +1,141 @@
+"""Measure how long the pages of many records take: python scripts/bench_page.py [--records 10000] [--boards 6].
+
+The records are those of the repository, again and again: other poison rates and recipes, other numbers. With --keep
+their Parquet file and the pages are left in a folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmark.cli import Parser, guarded, whole
+from benchmark.errors import BadInput
+from benchmark.keys import hashed
+from benchmark.record import Cost, Count, Record, VictimScores, load
+from benchmark.results.columnar import write
+from benchmark.results.marks import COMMITTED
+
+ROOT = Path(__file__).parents[1]
+BETWEEN = 0.5  # seconds from one look at the memory to the next
+
+
+def main() -> None:
+    """Make records, then their pages, and print one line of JSON."""
+    arguments = parsed()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "records.parquet"
+        write(varied(arguments.records, arguments.boards), file)
+        print(json.dumps({"records": arguments.records, "boards": arguments.boards, **built(file, folder / "site")}))
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("--records", type=whole, default=10_000, help="how many (default: %(default)s)")
+    parser.add_argument("--boards", type=whole, default=6, help="recipes among them (default: %(default)s)")
+    parser.add_argument("--keep", type=Path, help="a new folder for records and pages (default: they are removed)")
+    arguments = parser.parse_args()
+    if not 1 <= arguments.boards <= arguments.records:
+        raise BadInput(f"--boards {arguments.boards}: must be 1 to as many as there are records")
+    if arguments.keep and (arguments.keep / "records.parquet").exists():
+        raise BadInput(f"--keep {arguments.keep}: holds records already; give a new folder")
+    return arguments
+
+
+def varied(count: int, boards: int) -> Iterator[Record]:
+    """Records of so many recipes, the seeds of a cell side by side."""
+    chance = random.Random(0)
+    patterns = _patterns()
+    for board in range(boards):
+        wanted = count * (board + 1) // boards - count * board // boards
+        for at in range(wanted):
+            yield _another(patterns[at % len(patterns)], board, at // len(patterns), chance)
+
+
+def _patterns() -> list[Record]:
+    """The committed records of attacks with a rate, whole; the seeds of a cell side by side."""
+    found = [record for record in map(load, COMMITTED.rglob("*.json")) if "rate" in record.config["attack"]]
+    return sorted(found, key=lambda record: (record.methods.attack.name, sorted(record.identity.items()), record.seed))
+
+
+def _another(pattern: Record, board: int, turn: int, chance: random.Random) -> Record:
+    """A record of another recipe and another poison rate, whose numbers are near those of its pattern."""
+    recipe = pattern.config["recipe"] | {"epochs": 1 + board}
+    attack = pattern.config["attack"] | {"rate": round(pattern.config["attack"]["rate"] + turn / 1000, 6)}
+    identity = pattern.identity | {"recipe": hashed(recipe), "attack": hashed([pattern.identity["attack"], turn])}
+    scores = pattern.scores and pattern.scores.model_copy(
+        update={name: _near(getattr(pattern.scores, name), chance) for name in ("defended", "control")}
+    )
+    return pattern.model_copy(
+        update={
+            "key": hashed([pattern.key, board, turn]),
+            "config": pattern.config | {"recipe": recipe, "attack": attack},
+            "identity": identity,
+            "scores": scores,
+            "costs": {stage: _dearer(cost, chance) for stage, cost in pattern.costs.items()},
+            "curves": {
+                name: [loss * (1 + chance.random()) for loss in losses] for name, losses in pattern.curves.items()
+            },
+            "weights": {stage: hashed([digest, board, turn]) for stage, digest in pattern.weights.items()},
+        }
+    )
+
+
+def _near(scores: VictimScores, chance: random.Random) -> VictimScores:
+    return VictimScores(**{name: _nudged(count, chance) for name, count in scores})
+
+
+def _nudged(count: Count, chance: random.Random) -> Count:
+    return Count(hits=min(count.n, count.hits + chance.randrange(10)), n=count.n)
+
+
+def _dearer(cost: Cost, chance: random.Random) -> Cost:
+    return cost.model_copy(update={"seconds": cost.seconds * (1 + chance.random())})
+
+
+def built(file: Path, site: Path) -> dict[str, float]:
+    """Make the pages in a process of their own, and tell what that took."""
+    before, start, peak = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter(), 0
+    command = [sys.executable, "scripts/page.py", "--records", str(file.absolute()), "--site", str(site.absolute())]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            peak = max(peak, _memory(process.pid))
+            time.sleep(BETWEEN)
+    if process.returncode:
+        raise BadInput("the pages were not made; see above")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": round(time.perf_counter() - start, 1), "cpu_seconds": round(cpu, 1), "peak_memory": peak}
+
+
+def _memory(process: int) -> int:
+    """Bytes of a process and its children, what they share counted once; 0 elsewhere than on Linux."""
+    found = 0
+    place = Path("/proc", str(process))
+    for children in place.glob("task/*/children"):
+        found += sum(map(_memory, map(int, _read(children).split())))
+    lines = _read(place / "smaps_rollup").splitlines()
+    return found + sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def _read(file: Path) -> str:
+    """A file of the kernel; empty for a process that is gone."""
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))
