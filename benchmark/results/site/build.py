@@ -91,7 +91,8 @@ class _Builder:
                 author.add(cell, row)
         starts = range(0, len(rows), PLAIN) if len(rows) > FIRST else range(0)
         rest: list[Callable[[], None]] = [partial(self._plain, rows, start) for start in starts]
-        shared_out(partial(self._index, rows, drawings), [*rest, self._methods, partial(self._boards, drawings)])
+        rest += [self._methods, partial(self._boards, drawings)]
+        shared_out(partial(self._index, rows, drawings), rest)
 
     def _charts(self) -> list[list[Figure]]:
         """Of each board."""
