@@ -16,7 +16,8 @@ from benchmark.results.charts.files import SUFFIXES, described
 from benchmark.results.charts.files import write as draw
 from benchmark.results.comparison import compare
 from benchmark.results.leaderboard import cells
-from benchmark.results.pairing import named
+from benchmark.results.names import named
+from benchmark.results.reproduce import constructors, section
 
 ATTACKS = ("BadNets", "Blended", "Sig", "Ssba", "TaCT", "FTrojan")
 HOSTILE = "<script>alert(1)</script>|&_%"
@@ -65,17 +66,35 @@ def test_a_form_is_all_that_is_printed(folder: Path) -> None:
 
 def test_every_name_that_is_offered_can_be_given() -> None:
     """A yaml's name, the whole label where one of several versions is meant, and that of a class without a yaml."""
-    made = [synthetic("BadNets", name) for name in ("FinePruning", "RandomFilter", "Mine")]
-    for record, target in zip(made[:2], ("fine_pruning.FinePruning", "random_filter.RandomFilter"), strict=True):
-        assert record.config["defense"]["_target_"].rpartition(".")[2] == target.partition(".")[2]
-        record.config["defense"]["_target_"] = f"baselines.defenses.{target}"
-    found = cells([*made, *(synthetic("BadNets", "FineTuning", config__defense__epochs=epochs) for epochs in (5, 50))])
+    made = [of_yaml(yaml) for yaml in ("fine_pruning", "random_filter", "random_filter_small")]
+    made += [synthetic("BadNets", "FineTuning", config__defense__epochs=epochs) for epochs in (5, 50)]
+    found = cells([*made, synthetic("BadNets", "Mine")])
     with pytest.raises(BadInput) as error:
         named(found, "fine_tuning epochs=500")
     offered = shlex.split(str(error.value).partition("first: ")[2].replace(",", ""))
     assert offered[:2] == ["FineTuning epochs=50", "FineTuning epochs=5"]
-    assert set(offered[2:]) == {"fine_pruning", "random_filter", "Mine"}
+    assert set(offered[2:]) == {"fine_pruning", "random_filter", "random_filter_small", "Mine"}
     assert {named(found, name) for name in offered} == {cell.label["defense"] for cell in found}
+
+
+def of_yaml(yaml: str, **options: object) -> Record:
+    """A record of a defense as its yaml has it, but for the options given."""
+    target = constructors("defense")[yaml].rpartition(".")[2]
+    return synthetic("BadNets", target, config__defense={**section("defense", yaml), **options})
+
+
+def test_a_yaml_stands_for_its_own_options_alone() -> None:
+    """Of yamls that share a class, and of a yaml whose options were changed: the other's records are not taken."""
+    half, small = of_yaml("random_filter"), of_yaml("random_filter_small")
+    labels = {name: named(cells([half, small]), name) for name in ("random_filter", "Random_Filter_Small")}
+    assert labels == {"random_filter": "RandomFilter share=0.5", "Random_Filter_Small": "RandomFilter share=0.04"}
+    for there, name in ((half, "random_filter_small"), (small, "random_filter"), (of_yaml("strip", fpr=0.2), "strip")):
+        with pytest.raises(BadInput) as error:
+            named(cells([there]), name)
+        assert f"{name}: no record has the options of conf/defense/{name}.yaml; make some, such as " in str(error.value)
+        making = str(error.value).partition("such as ")[2].partition(";")[0].split()
+        assert making[:2] == ["python", "scripts/run.py"] and making[-2:] == ["seed=0,1,2", "-m"]
+        assert f"defense={name}" in making and not [word for word in making if word.startswith("defense.")]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import numpy as np
 
 from benchmark.errors import BadInput
 from benchmark.results.leaderboard import Cell
-from benchmark.results.pairing import Missing, Pair, named, pairs
+from benchmark.results.names import named
+from benchmark.results.pairing import Missing, Pair, pairs
 from benchmark.results.statistics import RESAMPLES, Array, Interval, bootstrap, holm, signed_rank
 
 ALPHA = 0.05
@@ -112,7 +113,7 @@ def compare(found: Sequence[Cell], names: Sequence[str]) -> list[Comparison]:
 
     Args:
         found: cells of one call of `benchmark.results.leaderboard.cells`.
-        names: of two or more defenses, as `benchmark.results.pairing.named` takes them.
+        names: of two or more defenses, as `benchmark.results.names.named` takes them.
 
     Raises:
         BadInput: fewer than two different defenses, or one that no record has.
