@@ -14,6 +14,7 @@ from benchmark.results.leaderboard import Cell
 from benchmark.results.names import named
 from benchmark.results.pairing import Missing, Pair, pairs
 from benchmark.results.statistics import RESAMPLES, Array, Interval, bootstrap, holm, signed_rank
+from benchmark.words import counted
 
 ALPHA = 0.05
 CHANCE = 0  # seed of the bootstrap: the same records give the same interval
@@ -164,7 +165,7 @@ def _notes(found: Sequence[Cell], met: Sequence[Pair], labels: tuple[str, str]) 
     used = [pair for pair in met if not pair.reason]
     kinds_of_attack = {pair.reference.records[0].methods.attack.name for pair in used}
     if 0 < len(kinds_of_attack) < len(used):
-        words = f"{len(used)} units are {len(kinds_of_attack)} different attack{'s' * (len(kinds_of_attack) > 1)}"
+        words = f"{len(used)} units are {counted(len(kinds_of_attack), 'different attack')}"
         told.append(
             f"The {words} in several settings or on several boards, which are less independent than they count."
         )

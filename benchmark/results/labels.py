@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmark.keys import is_path
 from benchmark.record import Record
+from benchmark.words import counted
 
 
 def labels(part: str, records: Sequence[Record]) -> dict[str, str]:
@@ -68,7 +69,7 @@ def _comparable(value: object) -> object:
 
 def _environment(record: Record) -> str:
     about = record.provenance
-    return f"torch {about.versions.get('torch')} on {about.device}, {about.threads} thread{'s' * (about.threads > 1)}"
+    return f"torch {about.versions.get('torch')} on {about.device}, {counted(about.threads, 'thread')}"
 
 
 def _name(config: Mapping[str, Any]) -> str:

@@ -11,8 +11,9 @@ import altair as alt
 from altair.typing import ChartType
 
 from benchmark.results.charts.look import COLOURS, DASHES, INK, SIDE, data, finished, lines
-from benchmark.results.charts.points import Row, counted, percent
+from benchmark.results.charts.points import Row
 from benchmark.results.leaderboard import Cell
+from benchmark.words import counted, percent
 
 HEIGHT = SIDE * 5 // 6
 LEAST = 1e-3  # false positive rate at which a logarithmic axis begins

@@ -8,8 +8,9 @@ import altair as alt
 from altair.typing import ChartType
 
 from benchmark.results.charts.look import INK, SIDE, data, finished, points
-from benchmark.results.charts.points import Placed, Row, counted, one_board, pareto, percent, placed, unranked
+from benchmark.results.charts.points import Placed, Row, one_board, pareto, placed, unranked
 from benchmark.results.leaderboard import Cell
+from benchmark.words import counted, percent
 
 CROSS = "M-1,-1L1,1M-1,1L1,-1"
 FAR = 0.1  # accuracy below the least ranked one that is worth a place of its own
