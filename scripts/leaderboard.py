@@ -1,4 +1,4 @@
-"""Turn records into the leaderboard: python scripts/leaderboard.py [--store S] [--records DIR] [--json]."""
+"""Turn records into the leaderboard: python scripts/leaderboard.py [--store S | --records DIR] [--json]."""
 
 from __future__ import annotations
 

@@ -261,11 +261,17 @@ def test_the_suffix_says_what_is_written(found: list[Cell], tmp_path: Path, suff
     assert (tmp_path / f"chart{suffix}").read_bytes().startswith(begins)
 
 
-def test_another_suffix_is_bad_input(found: list[Cell], tmp_path: Path) -> None:
+def test_a_place_where_no_picture_can_be_is_bad_input(found: list[Cell], tmp_path: Path) -> None:
     chart = cost_and_effect(found)
     assert chart is not None
     with pytest.raises(BadInput, match=r"one of \.svg, \.png, \.pdf"):
         write_chart(chart, tmp_path / "chart.gif")
+    (tmp_path / "taken.svg").mkdir()
+    with pytest.raises(BadInput, match="is a folder"):
+        write_chart(chart, tmp_path / "taken.svg")
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match="cannot be written there"):
+        write_chart(chart, tmp_path / "file" / "chart.svg")
 
 
 def test_the_script_draws_a_slice_and_says_what_it_shows(tmp_path: Path) -> None:
@@ -288,6 +294,8 @@ def test_the_script_names_a_mistake_in_one_line(tmp_path: Path) -> None:
     write(iter(three("Alpha", "Good", 0.1) + three("Alpha", "Good", 0.1, config__recipe__epochs=9)), tmp_path)
     done = python("scripts/figure.py", "trade_off", str(tmp_path / "a.svg"), f"--records={tmp_path}")
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "2 boards are never drawn as one" in done.stderr
+    narrowed = ("success_over_rate", str(tmp_path / "a.svg"), f"--records={tmp_path}", "--recipe", "*epochs=9")
+    assert "nothing to draw in 1 cell (" in python("scripts/figure.py", *narrowed).stderr
 
 
 # ---- what it costs those who draw nothing

@@ -12,11 +12,12 @@ from synthetic import synthetic, write
 from benchmark.errors import BadInput
 from benchmark.record import Record
 from benchmark.results.charts.differences import differences
-from benchmark.results.charts.files import SUFFIXES, described
+from benchmark.results.charts.files import described
 from benchmark.results.charts.files import write as draw
 from benchmark.results.comparison import compare
 from benchmark.results.leaderboard import cells
 from benchmark.results.names import named
+from benchmark.results.outputs import PICTURES
 from benchmark.results.reproduce import constructors, section
 
 ATTACKS = ("BadNets", "Blended", "Sig", "Ssba", "TaCT", "FTrojan")
@@ -126,7 +127,7 @@ def test_the_figure_in_every_format_with_its_words(tmp_path: Path) -> None:
     made = compare(cells(found), ("FineTuning", "FinePruning", "RandomPruning", HOSTILE))
     chart = differences(made)
     assert "over 12 attacks on 2 boards x 3 seeds" in described(chart)
-    for suffix in SUFFIXES:
+    for suffix in PICTURES:
         draw(chart, tmp_path / f"figure{suffix}")
         assert (tmp_path / f"figure{suffix}").stat().st_size > 1000
     text = (tmp_path / "figure.svg").read_text()
