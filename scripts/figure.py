@@ -11,7 +11,7 @@ from altair.typing import ChartType
 from benchmark.cli import Parser, guarded
 from benchmark.errors import BadInput
 from benchmark.results.charts.cost_and_effect import cost_and_effect
-from benchmark.results.charts.detection_curves import MOST, detection_curves, detectors, rocs
+from benchmark.results.charts.detection_curves import MOST, detection_curves, rocs, told_apart
 from benchmark.results.charts.files import described, write
 from benchmark.results.charts.heat_map import heat_map
 from benchmark.results.charts.success_over_rate import success_over_rate
@@ -59,10 +59,10 @@ def drawn(found: list[Cell], arguments: argparse.Namespace) -> ChartType | None:
         return cost_and_effect(found, arguments.price or "seconds")
     if arguments.kind == "detection_curves":
         curves = rocs(with_evidence(found, arguments))
-        if len(detectors(curves)) > MOST:
+        if len(named := told_apart(curves)) > MOST:
             raise BadInput(
-                f"detection_curves: {len(detectors(curves))} lines of different detectors or attacks cannot be told "
-                f"apart, {MOST} can; choose by --attack and --defense"
+                f"detection_curves: {len(named)} lines of different detectors or attacks cannot be told apart, "
+                f"{MOST} can; choose by --attack and --defense"
             )
         return detection_curves(curves, arguments.log)
     return success_over_rate(found)
