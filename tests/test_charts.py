@@ -163,6 +163,18 @@ def test_cost_and_effect_shows_standings_and_prices() -> None:
     assert by_accuracy is not None and {row["x"] for rows in values(by_accuracy) for row in rows} == {0}
 
 
+def test_what_others_reported_is_drawn_and_neither_ranked_nor_on_the_front() -> None:
+    """It removes all of the attack at no price, so as a ranked one it would be the only one on the front."""
+    records = three("Alpha", "Good", 0.1) + three("Alpha", "Theirs", 0.0, 0.95)
+    found = cells(records, {records[-1].key: "reported"})
+    effect, front, cost = heat_map(found), trade_off(found), cost_and_effect(found)
+    assert effect is not None and front is not None and cost is not None
+    assert {"90", "100", "reported"} <= set(texts(svg(effect)))
+    assert "(Good on Alpha 5 %) in 1 ranked cell; not ranked: 1 reported." in described(effect)
+    assert described(front).endswith("No ranked one beats Good on Alpha 5 % (accuracy 94.0 %, attack success 10.0 %).")
+    assert described(cost) == "2 cells; not ranked: 1 reported. Mean share removed: Good 90.0 %."
+
+
 def test_detection_shows_every_seed_and_what_is_found_at_few_alarms() -> None:
     curve = [(0.0, 0.0), (0.0, 0.4), (0.04, 0.6), (0.5, 0.9), (1.0, 1.0)]
     records = three("Alpha", "Finds", 0.1, evidence__roc={"rows": curve})

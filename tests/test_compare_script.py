@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from benchmark.results.charts.files import described
 from benchmark.results.charts.files import write as draw
 from benchmark.results.comparison import compare
 from benchmark.results.leaderboard import cells
+from benchmark.results.marks import mark
 from benchmark.results.names import named
 from benchmark.results.outputs import PICTURES
 from benchmark.results.reproduce import constructors, section
@@ -55,6 +57,22 @@ def test_a_verdict_a_table_what_is_missing_and_a_figure(folder: Path, tmp_path: 
     assert {"attack=narcissus", "defense=fine_pruning"} <= set(command)
     text = picture.read_text()
     assert text.startswith("<svg") and "aria-label=" in text and "FinePruning removes 12.5 points" in text
+
+
+def test_scripts_find_the_marks_beside_the_records(tmp_path: Path) -> None:
+    """As `scripts/admit.py` leaves them; leaderboard, comparison, table and chart know them alike."""
+    made = records()
+    write(iter(made), tmp_path / "records")
+    mark(tmp_path / "records", {record.key: "reported" for record in made if record.seed == 0})
+    place = f"--records={tmp_path / 'records'}"
+    compared = python("scripts/compare.py", "fine_tuning", "FinePruning", place).stdout
+    assert compared.startswith("FineTuning and FinePruning cannot be compared")
+    assert "Left out of mean, interval and test: 6 of 6 (6 reported)." in compared
+    assert "r: reported" in python("scripts/table.py", place).stdout
+    drawn = python("scripts/figure.py", "heat_map", str(tmp_path / "x.svg"), place).stdout
+    assert "no cell is ranked; not ranked: 13 reported" in drawn
+    listed = json.loads(python("scripts/leaderboard.py", "--json", place).stdout)
+    assert {cell["status"] for cell in listed} == {"reported"}
 
 
 def test_a_form_is_all_that_is_printed(folder: Path) -> None:
