@@ -113,6 +113,20 @@ def test_other_code_or_another_file_is_another_cell() -> None:
     assert len({cell.label["defense"] for cell in found}) == 2
 
 
+def test_what_differs_from_the_yaml_is_told_though_nothing_else_has_that_name() -> None:
+    """Of a recipe, an attack and an architecture; not of what only happens to be called like a yaml's class or name."""
+    label = one(WORKED, seeds=1).label
+    assert (label["recipe"], label["architecture"], label["attack"]) == ("digits", "SmallCNN", "BadNets 5 %")
+    changes = {"config__recipe__epochs": 3, "config__architecture__network__width": 8, "config__attack__opacity": 0.5}
+    label = one(WORKED, seeds=1, **changes).label
+    told = ("digits epochs=3", "SmallCNN width=8", "BadNets 5 % opacity=0.5")
+    assert (label["recipe"], label["architecture"], label["attack"]) == told
+    outsiders = {"config__defense": {"_target_": "mine.FineTuning", "epochs": 99}}
+    rows = {"config__dataset": {"_target_": "benchmark.data.parquet.Parquet", "name": "mine", "train_rows": 9}}
+    label = one(WORKED, seeds=1, **outsiders, **rows).label
+    assert (label["defense"], label["dataset"]) == ("FineTuning", "mine")
+
+
 def test_another_environment_is_another_board() -> None:
     gpu = {"identity__environment": "e" * 64, "provenance__device": "a GPU"}
     found = cells([planted(WORKED, seed) for seed in range(3)] + [planted(WORKED, seed, **gpu) for seed in range(3)])

@@ -69,11 +69,16 @@ def chosen(group: str, config: Mapping[str, Any]) -> str:
     return "_".join(part.lower() for part in parts) or "unknown"
 
 
+def sibling(group: str, config: Mapping[str, Any]) -> str | None:
+    """The name of the yaml in conf/<group> with a section's constructor, by `chosen`; None where there is none."""
+    name = chosen(group, config)
+    return name if constructors(group).get(name) == constructor(config) else None  # names of outsiders may be taken
+
+
 def written(group: str, config: Mapping[str, Any]) -> str | None:
     """The name of the yaml in conf/<group> that says all that a section says; None where an option differs."""
-    name = chosen(group, config)
-    ours = constructors(group).get(name) == constructor(config)  # an outsider's class may have such a name too
-    return name if ours and not _differences(group, config, section(group, name)) else None
+    name = sibling(group, config)
+    return name if name and not _differences(group, config, section(group, name)) else None
 
 
 def section(group: str, name: str) -> Mapping[str, Any]:
