@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmark.cli import Parser, guarded
-from benchmark.errors import BadInput
 from benchmark.results.comparison import Comparison, compare
 from benchmark.results.comparison_tables import comma_separated, latex, markdown, terminal
+from benchmark.results.outputs import drawable, writable
 from benchmark.results.selecting import add_slice, add_source, chosen, every
 from benchmark.results.tables import TABLE_WIDTH
 from benchmark.results.verdicts import remarks, verdict
@@ -28,7 +28,8 @@ def main() -> None:
     """Read, compare, print; the figure is written beside."""
     arguments = parsed()
     if arguments.figure:
-        _can_draw(arguments.figure)
+        drawable(arguments.figure)
+        writable(arguments.figure)
     made = compare(chosen(every(arguments), {"dataset": arguments.dataset}), arguments.defenses)
     if arguments.form:
         print(FORMS[arguments.form](made), end="")
@@ -65,13 +66,6 @@ def parsed() -> argparse.Namespace:
     for form in FORMS:
         forms.add_argument(f"--{form}", dest="form", action="store_const", const=form, help=f"print {form}")
     return parser.parse_args()
-
-
-def _can_draw(path: Path) -> None:
-    if path.suffix.lower() not in (".svg", ".pdf", ".png"):
-        raise BadInput(f"--figure {path}: is no picture that can be drawn; end its name with .svg, .pdf or .png")
-    if not path.parent.is_dir():
-        raise BadInput(f"--figure {path}: its folder is not there; make it first")
 
 
 if __name__ == "__main__":

@@ -11,14 +11,16 @@ from altair.typing import ChartType
 from benchmark.cli import Parser, guarded
 from benchmark.errors import BadInput
 from benchmark.results.charts.cost_and_effect import cost_and_effect
-from benchmark.results.charts.detection_curves import MOST, detection_curves, detectors, rocs
-from benchmark.results.charts.files import described, drawable, write
+from benchmark.results.charts.detection_curves import MOST, detection_curves, rocs, told_apart
+from benchmark.results.charts.files import described, write
 from benchmark.results.charts.heat_map import heat_map
 from benchmark.results.charts.success_over_rate import success_over_rate
 from benchmark.results.charts.trade_off import trade_off
 from benchmark.results.leaderboard import Cell
+from benchmark.results.outputs import drawable
 from benchmark.results.selecting import add_slice, add_source, selected, with_evidence
 from benchmark.results.tables import board
+from benchmark.words import counted
 
 KINDS = {
     "heat_map": "removed share, attacks by defenses",
@@ -42,7 +44,7 @@ def main() -> None:
         )
     chart = drawn(found, arguments)
     if chart is None:
-        raise BadInput(f"{arguments.kind}: nothing to draw in {len(found)} cells ({KINDS[arguments.kind]})")
+        raise BadInput(f"{arguments.kind}: nothing to draw in {counted(len(found), 'cell')} ({KINDS[arguments.kind]})")
     write(chart, arguments.out)
     print(f"{arguments.out}: {described(chart)}")
 
@@ -54,13 +56,13 @@ def drawn(found: list[Cell], arguments: argparse.Namespace) -> ChartType | None:
     if arguments.kind == "trade_off":
         return trade_off(found)
     if arguments.kind == "cost_and_effect":
-        return cost_and_effect(found, arguments.price)
+        return cost_and_effect(found, arguments.price or "seconds")
     if arguments.kind == "detection_curves":
         curves = rocs(with_evidence(found, arguments))
-        if len(detectors(curves)) > MOST:
+        if len(named := told_apart(curves)) > MOST:
             raise BadInput(
-                f"detection_curves: {len(detectors(curves))} lines of different detectors or attacks cannot be told "
-                f"apart, {MOST} can; choose by --attack and --defense"
+                f"detection_curves: {len(named)} lines of different detectors or attacks cannot be told apart, "
+                f"{MOST} can; choose by --attack and --defense"
             )
         return detection_curves(curves, arguments.log)
     return success_over_rate(found)
@@ -74,9 +76,13 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("out", type=Path, metavar="OUT", help="a file that ends in .pdf, .png or .svg")
     add_source(parser)
     add_slice(parser)
-    parser.add_argument("--price", choices=("seconds", "accuracy"), default="seconds", help="of cost_and_effect")
+    parser.add_argument("--price", choices=("seconds", "accuracy"), help="of cost_and_effect (default: seconds)")
     parser.add_argument("--log", action="store_true", help="of detection_curves")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    for option, kind in (("price", "cost_and_effect"), ("log", "detection_curves")):
+        if getattr(arguments, option) and arguments.kind != kind:
+            parser.error(f"--{option}: is of {kind} alone; leave it out of {arguments.kind}")
+    return arguments
 
 
 if __name__ == "__main__":

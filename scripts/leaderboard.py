@@ -1,4 +1,4 @@
-"""Turn records into the leaderboard: python scripts/leaderboard.py [--store S] [--records DIR] [--json]."""
+"""Turn records into the leaderboard: python scripts/leaderboard.py [--store S | --records DIR] [--json]."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ percent, every seed of the defended attack success in brackets. *Removed* is the
 defense took away, 1 - max(0, ASR defended - ASR control) / (ASR backdoored - ASR sham). Defenses are ranked only
 within a family with the same access, by the mean over the attacks they share. Not ranked: `attack failed` (gain under
 50 points), `collapsed` (half of the accuracy above chance is gone), `degraded` (over 5 points of clean accuracy lost
-on the victim or on a model without a backdoor), `reported` (sent by others, and not run again here), `preliminary`
+on the victim or on a model without a backdoor), `reported` (sent by others, and not reproduced here), `preliminary`
 (fewer than 3 seeds), `oracle`, `not applicable`. docs/design.md tells why.
 
 """

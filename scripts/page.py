@@ -7,16 +7,17 @@ playwright and Chromium.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from pathlib import Path
 
 from benchmark.cli import Parser, guarded
 from benchmark.errors import BadInput
+from benchmark.results.outputs import writable
+from benchmark.results.selecting import add_source, folder
 from benchmark.results.site.build import build
+from benchmark.words import counted
 
-COMMITTED = Path("leaderboard/records")
 SITE = Path("leaderboard/site")
 PICTURES = ((Path("docs/page.png"), 1280, 900), (Path("docs/page_phone.png"), 390, 844))  # pixels
 BROWSER = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
@@ -25,9 +26,12 @@ BROWSER = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgro
 def main() -> None:
     """Build the site and say where it is."""
     arguments = parsed()
-    source = arguments.records or (arguments.store / "records" if arguments.store else COMMITTED)
-    count = build(source, arguments.site)
-    print(f"{arguments.site / 'index.html'}: {count} cells; it opens from the disk, or copy the folder to any host")
+    source = folder(arguments)
+    if arguments.site.is_file():
+        raise BadInput(f"--site {arguments.site}: is a file; give a folder")
+    writable(arguments.site)
+    count = counted(build(source, arguments.site), "cell")
+    print(f"{arguments.site / 'index.html'}: {count}; it opens from the disk, or copy the folder to any host")
     if arguments.pictures:
         photograph(arguments.site / "index.html")
 
@@ -58,13 +62,7 @@ def photograph(page: Path) -> None:
 def parsed() -> argparse.Namespace:
     """The command line."""
     parser = Parser(description=__doc__)
-    environment = os.environ.get("POSTERN_STORE")
-    parser.add_argument(
-        "--store", type=Path, default=environment and Path(environment), help="a store; shows its records"
-    )
-    parser.add_argument(
-        "--records", type=Path, help="a folder of records or a Parquet file (default: what is committed)"
-    )
+    add_source(parser)
     parser.add_argument("--site", type=Path, default=SITE, help="folder of the pages (default: %(default)s)")
     parser.add_argument("--pictures", action="store_true", help="also take docs/page.png and docs/page_phone.png")
     return parser.parse_args()

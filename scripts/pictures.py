@@ -26,6 +26,7 @@ from benchmark.cli import Parser, guarded
 from benchmark.config import CONF, checked
 from benchmark.errors import BadInput
 from benchmark.results.leaderboard import cells, read
+from benchmark.results.marks import marks
 from benchmark.results.tables import terminal
 from benchmark.store import replace
 
@@ -133,7 +134,7 @@ def board(folder: Path) -> bytes:
     found = [record for record in read(folder) if all(record.config[part] == demo[part] for part in ALIKE)]
     if not found:
         raise BadInput(f"{folder}: holds no record of the demo; run make demo and give its store's records")
-    tables = terminal(cells(found))
+    tables = terminal(cells(found, marks(folder)))
     for made in tables:
         narrow(made)
     width = max(Console(width=WIDTH).measure(made).maximum for made in tables)

@@ -16,7 +16,7 @@ def main() -> None:
     """Read, choose, print."""
     arguments = parsed()
     found = selected(arguments)
-    tables = grids(found, arguments.score, arguments.rows, arguments.columns)
+    tables = grids(found, arguments.score, arguments.rows or "attack", arguments.columns or "defense")
     if arguments.format == "csv":
         sys.stdout.write(comma_separated(found, arguments.score))
     else:
@@ -30,13 +30,17 @@ def parsed() -> argparse.Namespace:
     add_slice(parser)
     scores = ", ".join(SCORES)
     parser.add_argument("--score", nargs="+", default=["removed"], metavar="NAME", help=f"one or more of {scores}")
-    parser.add_argument("--rows", default="attack", help="attack (default) or defense")
-    parser.add_argument("--columns", default="defense", help="defense (default), attack, or score")
+    parser.add_argument("--rows", help="attack (default) or defense")
+    parser.add_argument("--columns", help="defense (default), attack, or score")
     formats = parser.add_mutually_exclusive_group()
     for name, told in (("latex", "LaTeX with booktabs"), ("markdown", "Markdown (default)"), ("csv", "one row a cell")):
         formats.add_argument(f"--{name}", dest="format", action="store_const", const=name, help=told)
     parser.set_defaults(format="markdown")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    for option in ("rows", "columns"):
+        if getattr(arguments, option) and arguments.format == "csv":
+            parser.error(f"--{option}: CSV has one row a cell; leave out --{option} or --csv")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ def synthetic(
         defense: the class's name; the identity follows it.
         seed: of the run.
         rates: victim -> score -> rate in [0, 1], of `N` rows each; by default the attack works and nothing removes it.
-        changes: further fields by path, as in `config__attack__rate=0.1`; a part's identity follows its config.
+        changes: further fields by path, as in `config__attack__rate=0.1`; a part's identity follows its config, unless
+            it is given, as in `identity__defense="f" * 64`.
     """
     content: dict[str, Any] = json.loads(template())
     works = {"backdoored": {"asr": 1.0, "ra": 0.0}, "defended": {"asr": 1.0, "ra": 0.0}}
@@ -57,7 +58,7 @@ def synthetic(
             place = place[parent]
         place[last] = value
     for part, config in content["config"].items():
-        if part in content["identity"]:
+        if part in content["identity"] and f"identity__{part}" not in changes:
             content["identity"][part] = digest(config)
     content["key"] = digest([content["identity"], seed])
     return Record.model_validate_json(json.dumps(content))

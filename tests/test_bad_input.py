@@ -336,6 +336,20 @@ def test_every_script_answers_an_unknown_option_in_one_line_and_has_help(
         ("figure", ["heatmap", "x.svg"], "argument KIND: invalid choice: 'heatmap' (choose from "),
         ("figure", ["heat_map"], "the following arguments are required: OUT; see figure.py --help"),
         ("figure", ["trade_off", "x.svg", "--price"], "argument --price: expected one argument"),
+        ("figure", ["heat_map", "x.svg", "--log"], "--log: is of detection_curves alone; leave it out of heat_map"),
+        ("figure", ["trade_off", "x.svg", "--price", "seconds"], "--price: is of cost_and_effect alone"),
+        ("table", ["--csv", "--columns", "score"], "--columns: CSV has one row a cell; leave out --columns or --csv"),
+        *(
+            (
+                name,
+                [*NEEDED.get(name, []), "--store", "s", "--records", "r"],
+                "--records: not allowed with argument --st",
+            )
+            for name in ("compare", "figure", "leaderboard", "page", "table")
+        ),
+        ("page", ["--site", "README.md"], "--site README.md: is a file; give a folder"),
+        ("page", ["--site", "README.md/site"], "README.md/site: cannot be written there (File exists); give another"),
+        ("compare", ["x", "y", "--figure", "README.md/x.svg"], "README.md/x.svg: cannot be written there"),
         ("store", [], "the following arguments are required: ACTION; see store.py --help"),
         ("store", ["export"], "the following arguments are required: file, keys; see store.py export --help"),
         ("store", ["shrink"], "invalid choice: 'shrink' (choose from "),
@@ -356,6 +370,15 @@ def test_a_mistake_in_an_option_is_one_line(
     told = capsys.readouterr()
     assert code == 2 and told.out == "" and told.err.count("\n") == 1 and told.err.startswith("postern: "), told.err
     assert words in told.err
+
+
+def test_records_win_over_the_environments_store(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POSTERN_STORE", "here")
+    for name in ("leaderboard", "page", "table"):
+        assert ended(ROOT / "scripts" / f"{name}.py", "--records", "nowhere", monkeypatch=monkeypatch) == 2
+        assert "nowhere: is no folder of records" in capsys.readouterr().err
 
 
 def test_help_names_the_groups() -> None:

@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+import pytest
 from conftest import python
 
 from benchmark.results.leaderboard import read
@@ -31,10 +32,31 @@ def test_the_last_line_is_json_with_every_figure() -> None:
     assert all(math.isfinite(figure) and figure > 0 for figure in figures)
 
 
-def test_a_wrong_shape_is_one_line() -> None:
-    done = python("scripts/bench.py", "--shape", "3x32x32")
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1 and "--shape 3x32x32" in done.stderr
+# Runs the script, then says whether torch was needed.
+WATCHED = """
+import runpy, sys
+sys.argv = ["scripts/bench.py", *sys.argv[1:]]
+try:
+    runpy.run_path("scripts/bench.py", run_name="__main__")
+except SystemExit as left:
+    print(left.code, "torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--help",), 0, "--architecture"),
+        (("--shape", "3x32x32"), 2, "postern: --shape 3x32x32: must be channels"),
+        (("--batch", "0"), 2, "--batch 0"),
+        (("--colour",), 2, "unrecognized arguments: --colour"),
+        (("--architecture", "resnet"), 2, "architecture=resnet: no such architecture, the nearest is"),
+    ],
+)
+def test_help_and_mistakes_need_no_torch(arguments: tuple[str, ...], code: int, words: str) -> None:
+    done = python("-c", WATCHED, *arguments)
+    assert done.stdout.splitlines()[-1] == f"{code} False", done.stderr
+    assert words in done.stdout + done.stderr and done.stderr.count("\n") == (code == 2)
 
 
 def test_the_pages_of_many_records_are_measured(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_nothing_to_draw_is_none() -> None:
     assert undefended[0].status == "no defense"
     for chart in (heat_map, trade_off, cost_and_effect, success_over_rate):
         assert chart([]) is None and chart(undefended) is None
-    assert detection_curves({}) is None and detection_curves({"empty": []}) is None
+    assert detection_curves([]) is None
 
 
 def test_the_heat_map_has_every_number_and_names_what_is_not_ranked(found: list[Cell]) -> None:
@@ -134,6 +134,20 @@ def test_the_trade_off_numbers_its_front(found: list[Cell]) -> None:
     assert "On the lower edge: 1 less accurate." in shown  # the collapsed one
 
 
+def test_numbers_that_would_overlap_are_one() -> None:
+    """Three points within a point of percent, two far away, and more of them than are listed."""
+    near = [("A", 0.100, 0.900), ("B", 0.105, 0.902), ("C", 0.109, 0.905), ("D", 0.4, 0.93), ("E", 0.402, 0.99)]
+    chart = trade_off(cells([record for attack, *rates in near for record in three(attack, "Good", *rates)]))
+    assert chart is not None
+    (numbers,) = [rows for rows in values(chart) if "name" in rows[0]]
+    assert [(row["name"], round(row["x"], 3)) for row in numbers] == [("1-3", 0.109), ("4", 0.4), ("5", 0.402)]
+    many = [(f"A{at}", 0.05 * at, 0.9 + 0.005 * at) for at in range(1, 11)]
+    chart = trade_off(cells([record for attack, *rates in many for record in three(attack, "Good", *rates)]))
+    assert chart is not None
+    shown = texts(svg(chart))
+    assert {"1", "8"} <= set(shown) and "9" not in shown and "and 2 more" in "".join(shown)
+
+
 def test_cost_and_effect_shows_standings_and_prices() -> None:
     slow = {"costs__defended": {"seconds": 20.0, "cpu_seconds": 20.0, "peak_memory": 1}}
     fast = {"costs__defended": {"seconds": 2.0, "cpu_seconds": 2.0, "peak_memory": 1}}
@@ -149,17 +163,47 @@ def test_cost_and_effect_shows_standings_and_prices() -> None:
     assert by_accuracy is not None and {row["x"] for rows in values(by_accuracy) for row in rows} == {0}
 
 
+def test_what_others_reported_is_drawn_and_neither_ranked_nor_on_the_front() -> None:
+    """It removes all of the attack at no price, so as a ranked one it would be the only one on the front."""
+    records = three("Alpha", "Good", 0.1) + three("Alpha", "Theirs", 0.0, 0.95)
+    found = cells(records, {records[-1].key: "reported"})
+    effect, front, cost = heat_map(found), trade_off(found), cost_and_effect(found)
+    assert effect is not None and front is not None and cost is not None
+    assert {"90", "100", "reported"} <= set(texts(svg(effect)))
+    assert "(Good on Alpha 5 %) in 1 ranked cell; not ranked: 1 reported." in described(effect)
+    assert described(front).endswith("No ranked one beats Good on Alpha 5 % (accuracy 94.0 %, attack success 10.0 %).")
+    assert described(cost) == "2 cells; not ranked: 1 reported. Mean share removed: Good 90.0 %."
+
+
 def test_detection_shows_every_seed_and_what_is_found_at_few_alarms() -> None:
     curve = [(0.0, 0.0), (0.0, 0.4), (0.04, 0.6), (0.5, 0.9), (1.0, 1.0)]
     records = three("Alpha", "Finds", 0.1, evidence__roc={"rows": curve})
-    named = rocs(cells(records))
-    assert list(named) == [f"Finds, seed {seed}" for seed in range(3)]
+    curves = rocs(cells([*records, *three("Alpha", "Blind", 0.1, evidence__roc={"rows": []})]))
+    assert [(one.detector, one.seed) for one in curves] == [("Finds", seed) for seed in range(3)]
     for log in (False, True):
-        chart = detection_curves(named, log)
+        chart = detection_curves(curves, log)
         assert chart is not None and "Finds 60.0 %" in described(chart)
     (drawn,) = [rows for rows in values(chart) if "curve" in rows[0]]
     assert [(row["x"], row["y"]) for row in drawn[:3]] == [(0.001, 0.4), (0.04, 0.6), (0.5, 0.9)]
     assert texts(svg(chart)).count("Finds") == 1  # one name for its three lines
+
+
+@pytest.mark.parametrize(
+    ("detectors", "attacks", "words", "legend"),
+    [
+        (("One", "Two"), ("A",), "6 curves of 2 detectors. ", {"detector", "One", "Two"}),
+        (("One",), ("A", "B"), "6 curves of 1 detector on 2 attacks. ", {"attack", "A 5 %", "B 5 %"}),
+        (("One", "Two"), ("A", "B"), "12 curves of 2 detectors on 2 attacks. ", {"detector on attack", "Two on B 5 %"}),
+    ],
+)
+def test_detectors_and_attacks_are_counted_each_once(
+    detectors: tuple[str, ...], attacks: tuple[str, ...], words: str, legend: set[str]
+) -> None:
+    """What has no curve, as a repair on a third attack, is in no count and no name."""
+    roc = {"evidence__roc": {"rows": [(0.0, 0.0), (1.0, 1.0)]}}
+    records = [record for name in detectors for attack in attacks for record in three(attack, name, 0.1, **roc)]
+    chart = detection_curves(rocs(cells([*records, *three("Gamma", "Repair", 0.1)])))
+    assert chart is not None and described(chart).startswith(words) and legend <= set(texts(svg(chart)))
 
 
 def test_success_over_rate_has_a_dot_for_every_seed() -> None:
@@ -210,6 +254,7 @@ def test_a_legend_has_the_families_that_are_drawn_and_each_keeps_its_look() -> N
                     looks.setdefault(name, set()).add(look)
     assert all(len(each) == 1 for each in looks.values()) and len(set.union(*looks.values())) == 3
     alone = trade_off(cells(grey))
+    assert alone is not None and described(alone).endswith("1 preliminary. None is ranked.")
     assert alone is not None and "model detector" not in texts(svg(alone)), "nothing is ranked"
 
 
@@ -261,11 +306,17 @@ def test_the_suffix_says_what_is_written(found: list[Cell], tmp_path: Path, suff
     assert (tmp_path / f"chart{suffix}").read_bytes().startswith(begins)
 
 
-def test_another_suffix_is_bad_input(found: list[Cell], tmp_path: Path) -> None:
+def test_a_place_where_no_picture_can_be_is_bad_input(found: list[Cell], tmp_path: Path) -> None:
     chart = cost_and_effect(found)
     assert chart is not None
     with pytest.raises(BadInput, match=r"one of \.svg, \.png, \.pdf"):
         write_chart(chart, tmp_path / "chart.gif")
+    (tmp_path / "taken.svg").mkdir()
+    with pytest.raises(BadInput, match="is a folder"):
+        write_chart(chart, tmp_path / "taken.svg")
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match="cannot be written there"):
+        write_chart(chart, tmp_path / "file" / "chart.svg")
 
 
 def test_the_script_draws_a_slice_and_says_what_it_shows(tmp_path: Path) -> None:
@@ -288,6 +339,8 @@ def test_the_script_names_a_mistake_in_one_line(tmp_path: Path) -> None:
     write(iter(three("Alpha", "Good", 0.1) + three("Alpha", "Good", 0.1, config__recipe__epochs=9)), tmp_path)
     done = python("scripts/figure.py", "trade_off", str(tmp_path / "a.svg"), f"--records={tmp_path}")
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "2 boards are never drawn as one" in done.stderr
+    narrowed = ("success_over_rate", str(tmp_path / "a.svg"), f"--records={tmp_path}", "--recipe", "*epochs=9")
+    assert "nothing to draw in 1 cell (" in python("scripts/figure.py", *narrowed).stderr
 
 
 # ---- what it costs those who draw nothing

@@ -161,6 +161,19 @@ def test_oracles_and_inapplicable_ones_are_left_out() -> None:
     assert markdown([made]) and comma_separated([made]) and latex([made]) and terminal([made])
 
 
+def test_what_others_reported_is_left_out_until_it_came_out_again() -> None:
+    """One seed of Second on every attack but the first: nothing is called, and no run is asked for."""
+    records = planted()
+    sent = {r.key: r for r in records if r.methods.defense.name == "Second" and r.seed == 0}
+    theirs = [key for key, r in sent.items() if r.methods.attack.name != ATTACKS[0]]
+    (made,) = compare(cells(records, dict.fromkeys(theirs, "reported")), ("First", "Second"))
+    assert made.left_out == {"reported: Second": 7} and [pair.attack for pair in made.used] == [f"{ATTACKS[0]} 5 %"]
+    assert made.judgement is not None and made.judgement.p is None and made.missing == []
+    assert any("7 of 8 (7 reported: Second)" in text for text in remarks(made))
+    (again,) = compare(cells(records, dict.fromkeys(theirs, "reproduced")), ("First", "Second"))
+    assert again.judgement == one(records).judgement
+
+
 def test_under_six_attacks_nothing_is_called() -> None:
     made = one(planted(ATTACKS[:5]))
     assert made.judgement is not None and made.judgement.p is None and not made.judgement.called

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -24,13 +24,39 @@ def test_every_choice_of_an_experiment_exists(name: str, tmp_path: Path) -> None
         sweeper = base.hydra.sweeper
         grids = [dict(grid) for grid in sweeper.grids.values()] or [{}]
         assert sweeper.params or grids != [{}], "an experiment names a sweep"
-        for number, grid in enumerate(grids):
-            choices = parsed({**sweeper.params, **grid})
-            first = [values[0] for values in choices.values()]
-            for at, (option, values) in enumerate(choices.items()):
-                shared = option not in grid  # its first value stands in every grid, its others are tried in one
-                for value in values[:1] if shared and number else values:
-                    composes(name, (*first[:at], value, *first[at + 1 :]))
+        for overrides in points(sweeper.params, grids):
+            composes(name, overrides)
+
+
+def points(shared: Mapping[str, str], grids: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, ...]]:
+    """Points of the grids that have every value of every option, beside the first values of the others.
+
+    Values that grids share are tried in one of them; the first of each stands in every grid.
+    """
+    tried: set[str] = set()
+    for grid in grids:
+        choices = parsed({**shared, **grid})
+        first = [values[0] for values in choices.values()]
+        for at, (option, values) in enumerate(choices.items()):
+            for value in values:
+                if option in grid or value == values[0] or value not in tried:
+                    yield (*first[:at], value, *first[at + 1 :])
+            tried.update(values)
+
+
+def test_a_grid_of_its_own_values_takes_none_from_the_others() -> None:
+    """The first grid replaces a shared option, so that its values are tried in the second, and not again in the third."""
+    grids = [{"defense": "d"}, {"attack": "x,y"}, {"attack": "z"}]
+    assert list(points({"defense": "a,b,c"}, grids)) == [
+        ("defense=d",),
+        ("defense=a", "attack=x"),
+        ("defense=b", "attack=x"),
+        ("defense=c", "attack=x"),
+        ("defense=a", "attack=x"),
+        ("defense=a", "attack=y"),
+        ("defense=a", "attack=z"),
+        ("defense=a", "attack=z"),
+    ]
 
 
 def parsed(grid: Mapping[str, str]) -> dict[str, list[str]]:

@@ -28,24 +28,24 @@ def composed(command: str) -> dict[str, Any]:
 
 
 def test_every_committed_record_gets_its_configuration_back() -> None:
-    """Composed where a section's overrides are met for the first time; elsewhere they stand for what they gave there."""
+    """Composed where a part's overrides are met for the first time; elsewhere they stand for what they gave there."""
     given: dict[tuple[str, ...], Any] = {}
     for record in COMMITTED:
         command = reproduce.command(record)
-        sections = {name: part for name, part in record.config.items() if isinstance(part, dict)}
-        calls = {name: called(command, name) for name in sections}
+        parts = {name: part for name, part in record.config.items() if name != "seed"}  # device and threads among them
+        calls = {name: called(command, name) for name in parts}
         if not given.keys() >= set(calls.values()):
             whole = composed(command)
             assert whole == record.config, command
             given |= {call: whole[name] for name, call in calls.items()}
-        assert {name: given[call] for name, call in calls.items()} == sections, command
+        assert {name: given[call] for name, call in calls.items()} == parts, command
         assert command.endswith(f" seed={record.seed}")
 
 
-def called(command: str, section: str) -> tuple[str, ...]:
-    """The overrides of one section; a recipe is also its data set's, where none is named."""
-    words = [section, "dataset"] if section == "recipe" else [section]
-    return (section, *(text for text in shlex.split(command) if text.split("=")[0].split(".")[0] in words))
+def called(command: str, part: str) -> tuple[str, ...]:
+    """The overrides of one part; a recipe is also its data set's, where none is named."""
+    words = [part, "dataset"] if part == "recipe" else [part]
+    return (part, *(text for text in shlex.split(command) if text.split("=")[0].split(".")[0] in words))
 
 
 def of(*overrides: str) -> Record:

@@ -132,6 +132,19 @@ def test_other_access_is_no_rival() -> None:
     assert grid.notes[-1] == "repair 1: clean + labels + weights; repair 2: weights."
 
 
+def test_what_others_reported_is_shown_without_a_rank() -> None:
+    """The reported one would be best: it is no rival, and says why."""
+    records = three("A", "First", 0.1) + three("A", "Second", 0.2) + three("A", "Theirs", 0.0)
+    found = cells(records, {records[-1].key: "reported"})
+    assert ranks(found, "removed") == {("A 5 %", "First"): 1, ("A 5 %", "Second"): 2, ("A 5 %", "Theirs"): None}
+    made = markdown(grids(found, ["removed"]))
+    assert "| **90.0** | _80.0_ | 100.0<sup>r</sup> |" in made and "r: reported" in made
+    statuses = {
+        row["defense"]: row["status"] for row in csv.DictReader(io.StringIO(comma_separated(found, ["removed"])))
+    }
+    assert statuses == {"First": "ranked", "Second": "ranked", "Theirs": "reported"}
+
+
 def test_equal_figures_share_a_rank() -> None:
     """90.01 and 89.99 are both printed as 90.0: both are best, and nobody is second."""
     found = cells(three("A", "First", 0.1001) + three("A", "Second", 0.0999) + three("A", "Third", 0.2))

@@ -12,8 +12,10 @@ import numpy as np
 from benchmark.errors import BadInput
 from benchmark.results.intervals import Interval
 from benchmark.results.leaderboard import Cell
-from benchmark.results.pairing import Missing, Pair, named, pairs
+from benchmark.results.names import named
+from benchmark.results.pairing import Missing, Pair, pairs
 from benchmark.results.statistics import RESAMPLES, Array, bootstrap, holm, signed_rank
+from benchmark.words import counted
 
 ALPHA = 0.05
 CHANCE = 0  # seed of the bootstrap: the same records give the same interval
@@ -113,7 +115,7 @@ def compare(found: Sequence[Cell], names: Sequence[str]) -> list[Comparison]:
 
     Args:
         found: cells of one call of `benchmark.results.leaderboard.cells`.
-        names: of two or more defenses, as `benchmark.results.pairing.named` takes them.
+        names: of two or more defenses, as `benchmark.results.names.named` takes them.
 
     Raises:
         BadInput: fewer than two different defenses, or one that no record has.
@@ -164,7 +166,7 @@ def _notes(found: Sequence[Cell], met: Sequence[Pair], labels: tuple[str, str]) 
     used = [pair for pair in met if not pair.reason]
     kinds_of_attack = {pair.reference.records[0].methods.attack.name for pair in used}
     if 0 < len(kinds_of_attack) < len(used):
-        words = f"{len(used)} units are {len(kinds_of_attack)} different attack{'s' * (len(kinds_of_attack) > 1)}"
+        words = f"{len(used)} units are {counted(len(kinds_of_attack), 'different attack')}"
         told.append(
             f"The {words} in several settings or on several boards, which are less independent than they count."
         )

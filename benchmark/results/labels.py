@@ -1,4 +1,4 @@
-"""What to call the versions of a part of records: as short as tells them apart."""
+"""What to call the versions of a part of records: as short as tells them apart, and what is not as its yaml has it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 
 from benchmark.keys import is_path
 from benchmark.record import Record
+from benchmark.results import reproduce
+from benchmark.words import counted
 
 
 def labels(part: str, records: Sequence[Record]) -> dict[str, str]:
     """What to call each version of a part: its name, its rate, the options that tell it from others of its name.
 
+    Options that differ from the yaml's are told too, lest a version be taken for the one that its name stands for.
     Versions that differ in code or in a file's content alone carry the beginning of their identity.
     """
     if part == "environment":
@@ -24,7 +27,8 @@ def labels(part: str, records: Sequence[Record]) -> dict[str, str]:
     found = {}
     for version, config in configs.items():
         name = _name(config)
-        shown = [o for o in config if o not in ("name", "rate") and not is_path(o) and o in varied[name]]
+        told = varied[name] | _changed(part, config, sections[version])
+        shown = [o for o in config if o not in ("name", "rate") and not is_path(o) and o in told]
         options = "".join(f" {option}={_short(config[option])}" for option in shown)
         found[version] = name + _rate(config) + options
     return _distinct(found)
@@ -62,13 +66,22 @@ def _varied(configs: Sequence[Mapping[str, Any]]) -> dict[str, set[str]]:
     return found
 
 
+def _changed(part: str, config: Mapping[str, Any], section: object) -> set[str]:
+    """Options that differ from those of the yaml of this name."""
+    yaml = reproduce.sibling(part, section) if part in reproduce.NAMED and isinstance(section, Mapping) else None
+    usual = _flat(reproduce.section(part, yaml)) if yaml else {}
+    if _name(usual) != _name(config):  # a data set of its own under a constructor that takes any
+        return set()
+    return {o for o, value in config.items() if o in usual and _comparable(usual[o]) != _comparable(value)}
+
+
 def _comparable(value: object) -> object:
     return ("json", json.dumps(value, sort_keys=True)) if isinstance(value, list | dict) else value
 
 
 def _environment(record: Record) -> str:
     about = record.provenance
-    return f"torch {about.versions.get('torch')} on {about.device}, {about.threads} thread{'s' * (about.threads > 1)}"
+    return f"torch {about.versions.get('torch')} on {about.device}, {counted(about.threads, 'thread')}"
 
 
 def _name(config: Mapping[str, Any]) -> str:

@@ -8,8 +8,8 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import NamedTuple
 
-from benchmark.results.charts.points import rounded
 from benchmark.results.leaderboard import Cell
+from benchmark.words import rounded
 
 NO_NUMBER = "–"  # was run, and has no such score
 

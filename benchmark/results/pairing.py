@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from benchmark.errors import BadInput
 from benchmark.results.leaderboard import PARTS, SEEDS, Cell
-from benchmark.results.names import nearest_first, plain
-from benchmark.results.reproduce import command, constructor, constructors
+from benchmark.results.reproduce import command
 
 # An attack that has failed, or that a defense has nothing to say about, is not worth another defense's hours.
 FUTILE = ("not applicable", "no attack", "attack failed")
@@ -116,49 +113,6 @@ def pairs(found: Sequence[Cell], reference: str, other: str) -> tuple[list[Pair]
         if len(unit) == 2 and shared:
             met.append(Pair(*(_restricted(unit[name], shared) for name in (reference, other))))
     return met, missing
-
-
-def named(found: Sequence[Cell], name: str) -> str:
-    """The label of the defense that a person means.
-
-    Args:
-        found: all cells there are.
-        name: a label, or the name of a class or of a yaml in conf/defense in any case, with or without underscores.
-
-    Raises:
-        BadInput: no record has it, or several versions answer to it.
-    """
-    known = {cell.label["defense"]: cell for cell in found}
-    if name in known:
-        return name
-    wanted = plain(name)
-    files = {plain(yaml): target for yaml, target in constructors("defense").items()}
-    classes = {label: constructor(cell.records[0].config["defense"]) for label, cell in known.items()}
-    answering = [
-        label
-        for label, target in classes.items()
-        if wanted in (plain(target.rpartition(".")[2]), plain(known[label].records[0].methods.defense.name))
-        or files.get(wanted) == target
-    ]
-    if not answering:
-        told = nearest_first(name, _names(classes))
-        raise BadInput(f"{name}: no record has this defense; give some of these, nearest first: {told}")
-    if len(answering) > 1:
-        quoted = ", ".join(f"'{label}'" for label in sorted(answering))
-        raise BadInput(f"{name}: stands for {len(answering)} versions; name one of {quoted}")
-    return answering[0]
-
-
-def _names(classes: Mapping[str, str]) -> list[str]:
-    """The shortest that `named` takes for each label: its yaml's name, where no other version answers to that.
-
-    Args:
-        classes: label -> constructor.
-    """
-    files = sorted(constructors("defense").items(), reverse=True)  # of several with one constructor, the first remains
-    yamls = {target: yaml for yaml, target in files}
-    versions = Counter(classes.values())
-    return [yamls.get(target, label) if versions[target] == 1 else label for label, target in classes.items()]
 
 
 def _lacking(unit: Mapping[str, Cell], defenses: Mapping[str, Cell]) -> Iterator[Missing]:

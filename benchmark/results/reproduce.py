@@ -63,10 +63,30 @@ def chosen(group: str, config: Mapping[str, Any]) -> str:
     wanted = constructor(config)
     alike = [name for name, target in constructors(group).items() if target == wanted]
     if alike:
-        fits = {name: len(_differences(group, config, _section(group, name))) for name in alike}
+        fits = {name: len(_differences(group, config, section(group, name))) for name in alike}
         return min(alike, key=lambda name: (config.get("name") != name, fits[name]))
     parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", wanted.rpartition(".")[2])
     return "_".join(part.lower() for part in parts) or "unknown"
+
+
+def sibling(group: str, config: Mapping[str, Any]) -> str | None:
+    """The name of the yaml in conf/<group> with a section's constructor, by `chosen`; None where there is none."""
+    name = chosen(group, config)
+    return name if constructors(group).get(name) == constructor(config) else None  # names of outsiders may be taken
+
+
+def written(group: str, config: Mapping[str, Any]) -> str | None:
+    """The name of the yaml in conf/<group> that says all that a section says; None where an option differs."""
+    name = sibling(group, config)
+    return name if name and not _differences(group, config, section(group, name)) else None
+
+
+def section(group: str, name: str) -> Mapping[str, Any]:
+    """A group's options by its yaml; nothing for a name that is not in conf/."""
+    if name not in constructors(group):
+        return {}
+    found: Mapping[str, Any] = _alone(group, name) or _composed(f"{group}={name}")[group]
+    return found
 
 
 @cache
@@ -86,7 +106,7 @@ def _told(group: str, text: str, customary: str) -> tuple[str, ...]:
     """Overrides of one group; both texts are JSON, the second the section that stands there anyway, or empty."""
     config = json.loads(text)
     name = chosen(group, config)
-    options = tuple(_differences(group, config, _section(group, name)))
+    options = tuple(_differences(group, config, section(group, name)))
     if customary:
         kept = tuple(_differences(group, config, json.loads(customary)))
         if len(kept) <= len(options):
@@ -99,14 +119,6 @@ def _target(group: str, name: str) -> str:
     loaded = OmegaConf.load(CONF / group / f"{name}.yaml")
     assert isinstance(loaded, DictConfig)
     return constructor(loaded) or constructor(_composed(f"{group}={name}")[group])  # a file that builds on another
-
-
-def _section(group: str, name: str) -> Mapping[str, Any]:
-    """A group's options by its yaml; nothing for a name that is not in conf/."""
-    if name not in constructors(group):
-        return {}
-    section: Mapping[str, Any] = _alone(group, name) or _composed(f"{group}={name}")[group]
-    return section
 
 
 @cache

@@ -20,10 +20,11 @@ OPTIONED = ("attack", "defense", "dataset", "architecture", "recipe")  # facets 
 
 
 def add_source(parser: ArgumentParser) -> None:
-    """Add `--store` and `--records`."""
+    """Add `--store` and `--records`, of which one may be given; the environment's store stands behind both."""
     given = os.environ.get("POSTERN_STORE")
-    parser.add_argument("--store", type=Path, default=given and Path(given), help="a store; reads its records")
-    parser.add_argument("--records", type=Path, help=f"a folder of records, or a Parquet file (default: {COMMITTED})")
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--store", type=Path, default=given and Path(given), help="a store; reads its records")
+    one.add_argument("--records", type=Path, help=f"a folder of records, or a Parquet file (default: {COMMITTED})")
 
 
 def add_slice(parser: ArgumentParser, facets: Sequence[str] = FACETS) -> None:

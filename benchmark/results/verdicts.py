@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from benchmark.results.comparison import Comparison, Judgement
 from benchmark.results.intervals import Interval
 from benchmark.results.statistics import LEAST_ATTACKS
+from benchmark.words import counted, rounded
 
 
 def verdict(one: Comparison, comparisons: int = 1) -> str:
@@ -28,7 +29,7 @@ def verdict(one: Comparison, comparisons: int = 1) -> str:
     if judgement.called:
         return f"{more} removes {what} than {less}{bounds} over {units}, {price}; {test}."
     if judgement.p is None:
-        few = f"{judgement.attacks} attack{'s' * (judgement.attacks > 1)}"
+        few = counted(judgement.attacks, "attack")
         seen = f"{more} removed {what} than {less}{bounds} over {units}, {price}"
         return f"{seen}: {few} cannot show a difference, {LEAST_ATTACKS} are needed."
     why = "" if judgement.interval is None or judgement.interval.holds(0) else ", though the interval leaves out 0"
@@ -41,7 +42,7 @@ def remarks(one: Comparison) -> list[str]:
     found = [*_boards(one), *_worst(one), *_left_out(one), *one.notes]
     if one.missing:
         runs = sum(len(missing.seeds) for missing in one.missing)
-        found.append(f"Missing for a fair pairing: {runs} run{'s' * (runs > 1)}.")
+        found.append(f"Missing for a fair pairing: {counted(runs, 'run')}.")
     return found
 
 
@@ -76,9 +77,9 @@ def _left_out(one: Comparison) -> Iterator[str]:
 
 def _units(one: Comparison) -> str:
     seeds = sorted({len(pair.seeds) for pair in one.used})
-    count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    span = counted(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     boards = f" on {len(one.boards)} boards" if len(one.boards) > 1 else ""
-    return f"{len(one.used)} attack{'s' * (len(one.used) > 1)}{boards} x {count} seeds"
+    return f"{counted(len(one.used), 'attack')}{boards} x {span}"
 
 
 def _prices(one: Comparison, forward: bool) -> str:
@@ -109,5 +110,4 @@ def _interval(interval: Interval | None, forward: bool) -> str:
 
 
 def _points(share: float) -> str:
-    text = f"{100 * share:.1f}"
-    return "0.0" if text == "-0.0" else text
+    return rounded(100 * share, 1)

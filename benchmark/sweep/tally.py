@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from benchmark.words import counted
+
 STATES = ("done", "running", "failed", "left aside", "waiting")
 
 
@@ -40,9 +42,9 @@ class Tally:
         """For people; hours are those of one process, a GPU's or a core's."""
         busy = self.runs["running"]
         soon = f", about {span(self.left / busy)} with the {busy} that run now" if busy and self.left else ""
-        unlike = f", and {self.unknown} stages that no record is like" if self.unknown else ""
+        unlike = f", and {counted(self.unknown, 'stage')} that no record is like" if self.unknown else ""
         known = f"{span(self.left)} by recorded costs{soon}{unlike}"
-        nothing = f"unknown: no record is like the {self.unknown} stages to make"
+        nothing = f"unknown: no record is like the {counted(self.unknown, 'stage')} to make"
         return [
             f"runs     {_counts(self.runs)}",
             f"victims  {_counts(self.victims)}",

@@ -15,15 +15,14 @@ from benchmark.results.charts.points import (
     WITHOUT_GAIN,
     Placed,
     Row,
-    counted,
     defenses,
     one_board,
-    percent,
     placed,
     unranked,
 )
 from benchmark.results.leaderboard import Cell
 from benchmark.results.standings import standings
+from benchmark.words import counted, percent
 
 LEAST = 0.01  # seconds; what costs less is drawn there on the logarithmic axis
 MARGIN = 0.04  # of the removed share, lest marks lie on the frame

@@ -2,62 +2,89 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
+from typing import NamedTuple
 
 import altair as alt
 from altair.typing import ChartType
 
+from benchmark.record import Record
 from benchmark.results.charts.look import COLOURS, DASHES, INK, SIDE, data, finished, lines
-from benchmark.results.charts.points import Row, counted, percent
+from benchmark.results.charts.points import Row
 from benchmark.results.leaderboard import Cell
+from benchmark.words import counted, percent
 
 HEIGHT = SIDE * 5 // 6
 LEAST = 1e-3  # false positive rate at which a logarithmic axis begins
-MOST = len(COLOURS) * len(DASHES)  # detectors whose lines can be told apart
-SEED = re.compile(r", seed -?\d+$")
+MOST = len(COLOURS) * len(DASHES)  # names whose lines can be told apart
 LOOKED_AT = ("rows", "inputs separation")  # names of the evidence's curves over all rows, or all inputs
 
 Roc = Sequence[tuple[float, float]]
 
 
-def rocs(cells: Sequence[Cell]) -> dict[str, Roc]:
-    """The curves in the cells' evidence, named by attack and defense (where there are several) and by seed.
+class Curve(NamedTuple):
+    """What a detector finds of one attack with one seed.
 
-    Filters are shown on all training rows, input detectors on all triggered inputs.
+    Attributes:
+        detector: label of the defense.
+        attack: its label.
+        seed: of the run.
+        points: (false positive rate, true positive rate), ascending; at least one.
     """
-    told = [part for part in ("defense", "attack") if len({cell.label[part] for cell in cells}) > 1] or ["defense"]
-    found: dict[str, Roc] = {}
-    for cell in cells:
-        for record in cell.records:
-            curves = record.evidence.roc if record.evidence else {}
-            name = " on ".join(cell.label[part] for part in told)
-            found |= {f"{name}, seed {record.seed}": curves[looked] for looked in LOOKED_AT if looked in curves}
+
+    detector: str
+    attack: str
+    seed: int
+    points: Roc
+
+
+def rocs(cells: Sequence[Cell]) -> list[Curve]:
+    """The curves in the cells' evidence: filters' on all training rows, input detectors' on all triggered inputs."""
+    return [
+        Curve(cell.label["defense"], cell.label["attack"], record.seed, points)
+        for cell in cells
+        for record in cell.records
+        if (points := _points(record))
+    ]
+
+
+def _points(record: Record) -> Roc:
+    found = record.evidence.roc if record.evidence else {}
+    return next((found[looked] for looked in LOOKED_AT if looked in found), ())
+
+
+def told_apart(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
+    """Curves that differ in their seed alone, by a name: the detector, and the attack where there are several."""
+    several = _several(curves)
+    found: dict[str, list[Curve]] = defaultdict(list)
+    for curve in curves:
+        found[" on ".join(getattr(curve, part) for part in several)].append(curve)
     return found
 
 
-def detectors(found: Mapping[str, Roc]) -> list[str]:
-    """Names of the curves without their seeds, each once."""
-    return list(dict.fromkeys(SEED.sub("", name) for name, roc in found.items() if roc))
+def _several(curves: Sequence[Curve]) -> list[str]:
+    """In what the curves differ, seeds apart: the detector, the attack, or both."""
+    parts = ("detector", "attack")
+    return [part for part in parts if len({getattr(curve, part) for curve in curves}) > 1] or ["detector"]
 
 
-def detection_curves(found: Mapping[str, Roc], log: bool = False) -> ChartType | None:
-    """True over false positive rates, a line each; names that differ in `, seed N` alone share a colour.
+def detection_curves(curves: Sequence[Curve], log: bool = False) -> ChartType | None:
+    """True over false positive rates, a line each; those that differ in their seed alone share a colour.
 
     Args:
-        found: name -> points (false positive rate, true positive rate), ascending.
+        curves: of one board.
         log: a logarithmic axis of false positives, from 0.1 %; what lies left of it is cut off.
     """
-    drawn = {name: roc for name, roc in found.items() if roc}
-    if not drawn:
+    if not curves:
         return None
-    labels = detectors(drawn)
+    named, field = told_apart(curves), " on ".join(_several(curves))
     rows: list[Row] = [
-        {"detector": SEED.sub("", name), "curve": name, "x": x, "y": y}
-        for name, roc in drawn.items()
-        for x, y in (_from(roc, LEAST) if log else roc)
+        {field: name, "curve": f"{name}, seed {curve.seed}", "x": x, "y": y}
+        for name, alike in named.items()
+        for curve in alike
+        for x, y in (_from(curve.points, LEAST) if log else curve.points)
     ]
     even = [LEAST ** (1 - at / 30) for at in range(31)] if log else [0.0, 1.0]
     scale = alt.Scale(type="log", domain=[LEAST, 1]) if log else alt.Scale(domain=[0, 1])
@@ -68,16 +95,18 @@ def detection_curves(found: Mapping[str, Roc], log: bool = False) -> ChartType |
         alt.Y("y:Q", title="true positive rate", scale=found_axis, axis=alt.Axis(format="~%")),
     )
     chance = alt.Chart(data([{"x": x, "y": x} for x in even])).mark_line(color=INK, strokeDash=[1, 3], strokeWidth=1)
-    curves = alt.Chart(data(rows)).mark_line(strokeWidth=1.6, opacity=0.85)
+    drawn = alt.Chart(data(rows)).mark_line(strokeWidth=1.6, opacity=0.85)
     made = alt.layer(
-        chance.encode(*axes), curves.encode(*axes, *lines(labels, "detector"), detail="curve:N", order="x:Q")
+        chance.encode(*axes), drawn.encode(*axes, *lines(list(named), field), detail="curve:N", order="x:Q")
     )
-    told = [f"{label} {percent(fmean(at))}" for label, at in _at(drawn, 0.05).items()]
+    told = [f"{name} {percent(fmean(_reached(c.points, 0.05) for c in alike))}" for name, alike in named.items()]
+    detectors, attacks = ({getattr(curve, part) for curve in curves} for part in ("detector", "attack"))
+    on = f" on {len(attacks)} attacks" if len(attacks) > 1 else ""
     return finished(
         made.properties(width=HEIGHT, height=HEIGHT),
         "What detectors find, over their false alarms",
         ["A line for each seed. Dotted: chance."],
-        f"{counted(len(drawn), 'curve')} of {counted(len(labels), 'detector')}. "
+        f"{counted(len(curves), 'curve')} of {counted(len(detectors), 'detector')}{on}. "
         f"Found at 5 % false positives, mean over their curves: {', '.join(told)}.",
     )
 
@@ -90,10 +119,3 @@ def _from(roc: Roc, least: float) -> list[tuple[float, float]]:
 def _reached(roc: Roc, limit: float) -> float:
     """The highest true positive rate at no more false positives."""
     return max((y for x, y in roc if x <= limit), default=0.0)
-
-
-def _at(drawn: Mapping[str, Roc], limit: float) -> dict[str, list[float]]:
-    reached: dict[str, list[float]] = defaultdict(list)
-    for name, roc in drawn.items():
-        reached[SEED.sub("", name)].append(_reached(roc, limit))
-    return reached

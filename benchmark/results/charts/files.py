@@ -12,8 +12,8 @@ from typing import Any
 import vl_convert
 from altair.typing import ChartType
 
-from benchmark.errors import BadInput
 from benchmark.results.charts.look import INK
+from benchmark.results.outputs import drawable, writable
 from benchmark.store import replace
 
 PAPER = "#222222"  # ink on white
@@ -21,7 +21,6 @@ SCALE = 2  # pixels of a PNG for each of the chart
 # Words on every part, which the description replaces, classes that a page's style might know, an address nobody asks.
 UNUSED = re.compile(r' (?:role|aria-roledescription|aria-hidden|class|xmlns:xlink)="[^"]*"')
 NAMED = re.compile(r'(?:(?<= id=")|(?<="url\(#))\w+')
-SUFFIXES = (".svg", ".png", ".pdf")
 
 
 def described(chart: ChartType) -> str:
@@ -49,25 +48,14 @@ def _renamed(made: str) -> str:
     return NAMED.sub(lambda found: f"p{mine}-{names[found[0]]}", made)
 
 
-def drawable(path: Path) -> str:
-    """The suffix of a file that `write` can make.
-
-    Raises:
-        BadInput: another one.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise BadInput(f"{path}: is no picture that can be drawn; end its name with one of {', '.join(SUFFIXES)}")
-    return suffix
-
-
 def write(chart: ChartType, path: Path) -> None:
     """Leave a chart as SVG, PNG or PDF, as the suffix says.
 
     Raises:
-        BadInput: another suffix.
+        BadInput: another suffix, or the file cannot be written there.
     """
     suffix = drawable(path)
+    writable(path)
     if suffix == ".svg":
         replace(path, svg(chart).encode())
     elif suffix == ".pdf":

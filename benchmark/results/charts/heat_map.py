@@ -13,14 +13,12 @@ from benchmark.results.charts.points import (
     WITHOUT_GAIN,
     Row,
     attacks,
-    counted,
     defenses,
     one_board,
-    percent,
-    rounded,
     unranked,
 )
 from benchmark.results.leaderboard import Cell
+from benchmark.words import counted, percent, rounded
 
 WIDE, HIGH = 50, 30  # pixels of a square: the longest status in small type, and two lines
 # The ramp is cividis: even in lightness, and the same for readers who see no red or no green

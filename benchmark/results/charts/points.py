@@ -85,18 +85,3 @@ def unranked(cells: Sequence[Cell]) -> str:
     counts = Counter(cell.status for cell in cells if cell.status != "ranked")
     told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     return f"; not ranked: {told}" if told else ""
-
-
-def percent(share: float) -> str:
-    """A share in percent with one decimal place."""
-    return f"{rounded(100 * share, 1)} %"
-
-
-def rounded(value: float, decimals: int) -> str:
-    """A number without the minus of a zero."""
-    return f"{round(value, decimals) + 0.0:.{decimals}f}"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and what it counts, one or several."""
-    return f"{number} {noun}{'s' * (number != 1)}"

@@ -9,8 +9,9 @@ import altair as alt
 from altair.typing import ChartType
 
 from benchmark.results.charts.look import data, finished, lines
-from benchmark.results.charts.points import Row, counted, defenses, one_board, percent, unranked
+from benchmark.results.charts.points import Row, defenses, one_board, unranked
 from benchmark.results.leaderboard import Cell
+from benchmark.words import counted, percent
 
 SMALL = 210  # pixels of one of the charts
 ACROSS = 3  # charts in a row

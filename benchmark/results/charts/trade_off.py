@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import altair as alt
 from altair.typing import ChartType
 
 from benchmark.results.charts.look import INK, SIDE, data, finished, points
-from benchmark.results.charts.points import Placed, Row, counted, one_board, pareto, percent, placed, unranked
+from benchmark.results.charts.points import Placed, Row, one_board, pareto, placed, unranked
 from benchmark.results.leaderboard import Cell
+from benchmark.words import counted, percent
 
 CROSS = "M-1,-1L1,1M-1,1L1,-1"
 FAR = 0.1  # accuracy below the least ranked one that is worth a place of its own
-LISTED = 8  # lines below the heading that name the points of the front
+LISTED = 8  # points of the front that have a number, and a line below the heading
+HEIGHT = SIDE * 3 // 4
+DIGIT, LINE = 7, 12  # pixels that a digit is wide and a number high
 
 Front = dict[tuple[float, float], list[str]]
 
@@ -37,21 +41,21 @@ def trade_off(cells: Sequence[Cell]) -> ChartType | None:
         alt.X("x:Q", title="attack success, defended (lower is better)", axis=alt.Axis(format="~%")),
         alt.Y("y:Q", title="clean accuracy, defended (higher is better)", axis=alt.Axis(format="~%"), scale=accuracy),
     )
-    rows: list[Row] = [{"x": x, "y": y, "name": str(at)} for at, (x, y) in enumerate(front, 1)]
-    joined = alt.Chart(data(rows)).encode(*axes)
+    joined = alt.Chart(data([{"x": x, "y": y} for x, y in front])).encode(*axes)
+    numbers = alt.Chart(data(_numbers(list(front)[:LISTED], max(point.x for point in (*start, *found)), floor)))
     undefended = alt.Chart(data([point.row for point in start])).mark_point(shape=CROSS, color=INK, size=30)
     layers = [
         joined.mark_line(color=INK, strokeDash=[4, 3], interpolate="step-after"),
         undefended.encode(*axes),
         *points([point.row for point in found], axes),
-        joined.mark_text(color=INK, align="left", dx=3, dy=-10, fontSize=11).encode(text="name:N"),
+        numbers.encode(*axes).mark_text(color=INK, align="left", dx=3, dy=-10, fontSize=11).encode(text="name:N"),
     ]
     return finished(
-        alt.layer(*layers).properties(width=SIDE, height=SIDE * 3 // 4),
+        alt.layer(*layers).properties(width=SIDE, height=HEIGHT),
         "Clean accuracy against attack success: a point for each attack and defense",
         _subtitle(front, below),
         f"{counted(len(found), 'defended victim')} by clean accuracy and attack success{unranked(shown)}. "
-        f"No ranked one beats {'; '.join(_told(*each) for each in front.items()) or 'any: none is ranked'}.",
+        + (f"No ranked one beats {'; '.join(_told(*each) for each in front.items())}." if front else "None is ranked."),
     )
 
 
@@ -72,12 +76,35 @@ def _front(found: Sequence[Placed]) -> Front:
     return front
 
 
+def _numbers(front: Sequence[tuple[float, float]], right: float, floor: float) -> list[Row]:
+    """A number beside each point; points so near that their numbers would overlap share one beside the last, as "1-2".
+
+    Args:
+        front: (attack success, accuracy), ascending in both.
+        right: the highest attack success on the chart.
+        floor: the lowest accuracy on it.
+    """
+    rows: list[Row] = []
+    first, end = 1, (-math.inf, -math.inf)  # of the latest number: the first point's, and its corner up right
+    for at, (x, y) in enumerate(front, 1):
+        place = x / (right or 1) * SIDE, (y - floor) / (1 - floor) * HEIGHT
+        if place[0] < end[0] and place[1] < end[1]:
+            rows.pop()
+        else:
+            first = at
+        name = str(at) if first == at else f"{first}-{at}"
+        end = place[0] + DIGIT * len(name), place[1] + LINE
+        rows.append({"x": x, "y": y, "name": name})
+    return rows
+
+
 def _subtitle(front: Front, below: int) -> list[str]:
     listed = [f"{at}: {'; '.join(names)}" for at, names in enumerate(front.values(), 1)]
     more = [f"and {len(listed) - LISTED} more"] if len(listed) > LISTED else []
     edge = f" On the lower edge: {below} less accurate." if below else ""
+    best = "Dashed and numbered: ranked, and beaten by none in both." if front else "None is ranked."
     return [
-        "Dashed and numbered: ranked, and beaten by none in both. Crosses: the victims without a defense.",
+        f"{best} Crosses: the victims without a defense.",
         f"Grey: not ranked.{edge}",
         *listed[:LISTED],
         *more,
