@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmark.cli import Parser, guarded, whole
 from benchmark.errors import BadInput
 from benchmark.keys import hashed
-from benchmark.record import Cost, Count, Record, VictimScores, load
+from benchmark.record import Cost, Count, Detection, Record, VictimScores, load
 from benchmark.results.columnar import write
 from benchmark.results.marks import COMMITTED
 
@@ -83,11 +83,10 @@ def _another(pattern: Record, board: int, turn: int, chance: random.Random) -> R
             "config": pattern.config | {"recipe": recipe, "attack": attack},
             "identity": identity,
             "scores": scores,
-            "costs": {stage: _dearer(cost, chance) for stage, cost in pattern.costs.items()},
-            "curves": {
-                name: [loss * (1 + chance.random()) for loss in losses] for name, losses in pattern.curves.items()
-            },
-            "weights": {stage: hashed([digest, board, turn]) for stage, digest in pattern.weights.items()},
+            "detection": pattern.detection and _seen(pattern.detection, chance),
+            "costs": pattern.costs | {"defended": _dearer(pattern.costs["defended"], chance)},
+            "curves": pattern.curves | {"defended": [chance.random() for _ in range(10)]},
+            "weights": pattern.weights | {"defended": hashed([pattern.key, board, turn])},
         }
     )
 
@@ -98,6 +97,14 @@ def _near(scores: VictimScores, chance: random.Random) -> VictimScores:
 
 def _nudged(count: Count, chance: random.Random) -> Count:
     return Count(hits=min(count.n, count.hits + chance.randrange(10)), n=count.n)
+
+
+def _seen(detection: Detection, chance: random.Random) -> Detection:
+    """With another area under the curve where rows were ranked."""
+    if detection.rows is None:
+        return detection
+    separation = detection.rows.separation.model_copy(update={"auroc": chance.random()})
+    return detection.model_copy(update={"rows": detection.rows.model_copy(update={"separation": separation})})
 
 
 def _dearer(cost: Cost, chance: random.Random) -> Cost:

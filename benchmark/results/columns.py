@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from benchmark.record import Cost, Part, Record, Scores, Section, VictimScores, complaint
+from benchmark.results.slim import Slim
 
 
 def _scores(victims: dict[str, VictimScores | None]) -> Scores | None:
@@ -54,8 +55,9 @@ class Column:
         kind = self.shared.member if self.shared else Annotated[field.annotation, field.description, *field.metadata]
         alone: Any = GenericAlias(tuple, (kind,))  # a model would refuse the strictness, which it has itself
         self.adapter: TypeAdapter[tuple[Any]] = TypeAdapter(alone, config=Part.model_config)
-        self.known: dict[str, Any] = {}
+        self.known: dict[str, Any] = {}  # of the last array: what records share lies near together
         self.names: dict[str, str] = {}
+        self.slim = Slim()
 
     def values(self, array: pa.Array) -> list[Any]:
         """One value a record, or `ABSENT`.
@@ -64,30 +66,29 @@ class Column:
             ValueError: a text is none of this field.
         """
         try:
-            return self._joined(array, self.shared.whole) if self.shared else _decoded(array, self._value)
+            return self._joined(array, self.shared.whole) if self.shared else self._parsed(array)
         except ValidationError as error:
             raise ValueError(f"field {self.name}: {complaint(error)}") from error
 
     def _joined(self, array: pa.MapArray, whole: Callable[[dict[str, Any]], Any]) -> list[Any]:
-        members = _decoded(array.items, self._value)
-        names = _decoded(array.keys, lambda name: self.names.setdefault(name, name))
+        members, names = self._parsed(array.items), array.keys.to_pylist()
+        names = [self.names.setdefault(name, name) for name in names]
         spans = zip(pairwise(array.offsets.to_pylist()), array.is_valid().to_pylist(), strict=True)
         return [
             whole(dict(zip(names[start:end], members[start:end], strict=True))) if held else ABSENT
             for (start, end), held in spans
         ]
 
+    def _parsed(self, array: pa.Array) -> list[Any]:
+        encoded = array.dictionary_encode()
+        known = self.known
+        self.known = {t: known[t] if t in known else self._value(t) for t in encoded.dictionary.to_pylist()}
+        found = [*self.known.values(), ABSENT]
+        return [found[at] for at in encoded.indices.fill_null(-1).to_pylist()]
+
     def _value(self, text: str) -> Any:
-        if text not in self.known:
-            (self.known[text],) = self.adapter.validate_json(f"[{text}]")
-        return self.known[text]
-
-
-def _decoded(array: pa.Array, value: Callable[[str], Any]) -> list[Any]:
-    """Each text's value, asked for once; `ABSENT` where there is none."""
-    encoded = array.dictionary_encode()
-    found = [*map(value, encoded.dictionary.to_pylist()), ABSENT]
-    return [found[at] for at in encoded.indices.fill_null(-1).to_pylist()]
+        (value,) = self.adapter.validate_json(f"[{text}]")
+        return self.slim.part(value) if isinstance(value, Part) else value
 
 
 def texts(record: Record) -> dict[str, Any]:
