@@ -25,15 +25,21 @@ def compose(*overrides: str) -> DictConfig:
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
     from benchmark.cli import explained
 
+    running = GlobalHydra.instance().hydra  # of scripts/run.py, where a run wants to know what a yaml says
+    GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return hydra_compose("config", list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise BadInput(explained(error)) from error
+    finally:
+        if running is not None:
+            GlobalHydra.instance().initialize(running)
 
 
 def checked(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:

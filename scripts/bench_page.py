@@ -33,7 +33,7 @@ def main() -> None:
     arguments = parsed()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=not arguments.keep)
         file = folder / "records.parquet"
         write(varied(arguments.records, arguments.boards), file)
         print(json.dumps({"records": arguments.records, "boards": arguments.boards, **built(file, folder / "site")}))
@@ -47,9 +47,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, help="a new folder for records and pages (default: they are removed)")
     arguments = parser.parse_args()
     if not 1 <= arguments.boards <= arguments.records:
-        raise BadInput(f"--boards {arguments.boards}: must be 1 to as many as there are records")
-    if arguments.keep and (arguments.keep / "records.parquet").exists():
-        raise BadInput(f"--keep {arguments.keep}: holds records already; give a new folder")
+        raise BadInput(f"--boards {arguments.boards} of --records {arguments.records}: must be at least 1 and no more")
+    if arguments.keep and arguments.keep.exists():
+        raise BadInput(f"--keep {arguments.keep}: is there already; give a new folder")
     return arguments
 
 

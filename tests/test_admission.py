@@ -247,6 +247,7 @@ def target(value: object, part: str = "defense") -> Change:
 LIES: Mapping[str, tuple[Change, str]] = {
     "schema": (put(2, "schema"), "schema 2 is unknown"),
     "unknown field": (put("<script>alert(1)</script>", "mood"), "field mood: extra inputs"),
+    "both labels": (put({"hits": 398, "n": 398}, "scores", "backdoored", "ra"), "scores.backdoored: "),
     "key": (put("0" * 64, "key"), "key: does not follow from the configuration"),
     "option": (put(0.1, "config", "attack", "rate"), "identity.attack: does not follow from its options"),
     "source": (put("0" * 64, "identity", "defense"), "identity.defense: does not follow"),

@@ -20,7 +20,7 @@ from benchmark.results import columnar
 from benchmark.results.archive import Archive, compact
 from benchmark.results.columns import COLUMNS, MEMBERS
 from benchmark.results.leaderboard import cells, read
-from benchmark.results.marks import mark, marks
+from benchmark.results.marks import MARKS, mark, marks
 
 COMMITTED = ROOT / "leaderboard" / "records"
 PICTURES = json.loads(template())["evidence"]
@@ -267,3 +267,18 @@ def test_marks_go_with_the_records(folder: Path, tmp_path: Path) -> None:
     file.parent.mkdir()
     compact(link, file)
     assert marks(link) == marks(file) == {keys[0]: "reported"}
+
+
+def test_a_table_has_no_marks_of_an_earlier_one_and_bad_ones_leave_none(folder: Path, tmp_path: Path) -> None:
+    first, second, *_ = [record.key for record in read(folder)]
+    file = tmp_path / "again.parquet"
+    mark(folder, {first: "reported"})
+    compact(folder, file)
+    file.unlink()
+    mark(folder, {first: "reproduced", second: "reported"})
+    compact(folder, file)
+    assert marks(file) == {first: "reproduced", second: "reported"}
+    (folder / MARKS).write_text("{")
+    with pytest.raises(BadInput, match="restore it"):
+        compact(folder, tmp_path / "other.parquet")
+    assert not (tmp_path / "other.parquet").exists()

@@ -69,4 +69,4 @@ def test_the_pages_of_many_records_are_measured(tmp_path: Path) -> None:
     assert len({record.key for record in read(kept / "records.parquet")}) == 14
     assert len(list((kept / "site" / "boards").iterdir())) == 2
     again = python("scripts/bench_page.py", "--boards", "2", "--keep", str(kept))
-    assert again.returncode == 2 and "holds records already" in again.stderr
+    assert again.returncode == 2 and "is there already" in again.stderr

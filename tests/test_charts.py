@@ -191,7 +191,7 @@ def test_detection_shows_every_seed_and_what_is_found_at_few_alarms() -> None:
 @pytest.mark.parametrize(
     ("detectors", "attacks", "words", "legend"),
     [
-        (("One", "Two"), ("A",), "6 curves of 2 detectors. ", {"detector", "One", "Two"}),
+        (("One", "Two"), ("A",), "6 curves of 2 detectors on A 5 %. ", {"detector", "One", "Two"}),
         (("One",), ("A", "B"), "6 curves of 1 detector on 2 attacks. ", {"attack", "A 5 %", "B 5 %"}),
         (("One", "Two"), ("A", "B"), "12 curves of 2 detectors on 2 attacks. ", {"detector on attack", "Two on B 5 %"}),
     ],
@@ -332,7 +332,10 @@ def test_the_script_finds_the_curves(tmp_path: Path) -> None:
         iter(three("Alpha", "Finds", 0.1, evidence__roc={"inputs separation": [(0, 0), (0.02, 0.7), (1, 1)]})), tmp_path
     )
     done = python("scripts/figure.py", "detection_curves", str(tmp_path / "a.svg"), f"--records={tmp_path}", "--log")
-    assert "3 curves of 1 detector. Found at 5 % false positives, mean over their curves: Finds 70.0 %" in done.stdout
+    assert (
+        "3 curves of 1 detector on Alpha 5 %. Found at 5 % false positives, mean over their curves: Finds 70.0 %"
+        in done.stdout
+    )
 
 
 def test_the_script_names_a_mistake_in_one_line(tmp_path: Path) -> None:

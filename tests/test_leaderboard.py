@@ -190,3 +190,13 @@ def test_what_one_label_hides_still_makes_two_boards() -> None:
     """Another protocol, say: versions of the environment that are called alike."""
     found = cells([planted(WORKED), planted(WORKED, identity__environment="f" * 64)])
     assert len({cell.board for cell in found}) == 2
+
+
+def test_versions_that_share_a_label_are_told_apart_by_enough_of_their_identity() -> None:
+    records = [planted(WORKED, seed) for seed in range(3)]
+    alike = [
+        record.model_copy(update={"identity": record.identity | {"defense": start + record.identity["defense"][7:]}})
+        for record, start in zip(records, ("abcde01", "abcde02", "fedcb01"), strict=True)
+    ]
+    names = [cell.label["defense"] for cell in cells(alike)]
+    assert len(set(names)) == 3 and all("#" in name for name in names)

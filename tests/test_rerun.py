@@ -334,3 +334,13 @@ def test_one_seed_that_cannot_be_run_keeps_its_cell_from_being_drawn(here: Path)
     (cell,) = cells([first, second])
     able, unable = rerun.feasible([cell], store)
     assert not able and "dataset.path='mine'" in unable[0][1]
+
+
+def test_cells_that_nobody_has_reproduced_are_drawn_from() -> None:
+    """Padding with what is trusted already must not take the draws."""
+    records = [synthetic("BadNets", defense, seed) for defense in ("FineTuning", "Abl") for seed in (0, 1)]
+    found = cells(records)
+    new = next(cell for cell in found if "Abl" in cell.label["defense"])
+    for mark in ("reported", "not reproduced"):
+        assert rerun.doubted(found, {new.records[1].key: mark}) == [new]
+    assert rerun.doubted(found, {new.records[1].key: "reproduced"}) == found == rerun.doubted(found, {})

@@ -111,13 +111,14 @@ class Admission:
 
     def _verify(self) -> None:
         """Run some of the cells that can be again; mark those that come out, or refuse everything."""
-        from benchmark.admitting.rerun import called, difference, drawn, feasible, workshop
+        from benchmark.admitting.rerun import called, difference, doubted, drawn, feasible, workshop
 
         outcome, rules = self.outcome, self.rules
         candidates = {**outcome.admitted, **outcome.there}
         place = workshop(self.store, rules.draw)
         able, outcome.unable = feasible(cells(candidates.values()), place)
-        sample = drawn(able, rules.verify, rules.draw)
+        known = marks(self.into) | dict.fromkeys([record.key for record in outcome.admitted.values()], "reported")
+        sample = drawn(doubted(able, known), rules.verify, rules.draw)
         outcome.drawn = len(sample)
         for cell in sample:
             tried = ((record.key, difference(record, place, rules.overlap)) for record in cell.records)

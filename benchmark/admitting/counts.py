@@ -37,6 +37,8 @@ def _scores(record: Record) -> None:
         for score, n in (("ca", rows.test), ("asr", rows.challenge), ("ra", rows.challenge)):
             if (found := getattr(victim, score).n) != n:
                 refuse(f"scores.{name}.{score}: has n={found}, the record's rows say {n}")
+        if (met := victim.asr.hits + victim.ra.hits) > rows.challenge:
+            refuse(f"scores.{name}: {met} of {rows.challenge} triggered rows have the attacker's label or their own")
     for field in ("weights", "costs"):
         if set(getattr(record, field)) != set(victims):
             refuse(f"{field}: are of other victims than the scores")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from benchmark.errors import BadInput
 from benchmark.inventory import VERIFICATIONS
 from benchmark.record import Record
 from benchmark.results.leaderboard import Cell
+from benchmark.results.marks import Standing, standing_of
 from benchmark.results.reproduce import constructors
 from benchmark.run import run
 from benchmark.store import Store
@@ -80,6 +81,17 @@ def obstacle(record: Record, store: Path) -> str | None:
     except BadInput as error:
         return shown(error)
     return _rows_elsewhere(record, store)
+
+
+def doubted(cells: Sequence[Cell], known: Mapping[str, Standing]) -> Sequence[Cell]:
+    """Cells of which not all was made or run again here; all where there is none: to run them would prove nothing new.
+
+    Args:
+        cells: that can be run again.
+        known: key -> mark.
+    """
+    found = [cell for cell in cells if any(standing_of(record.key, known) != "reproduced" for record in cell.records)]
+    return found or cells
 
 
 def drawn(cells: Sequence[Cell], count: int, draw: int) -> list[Cell]:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from benchmark.errors import BadInput
 from benchmark.record import Evidence, Record, load
-from benchmark.results.marks import mark, marks
+from benchmark.results.marks import mark_anew, marks
 
 PARQUET = ".parquet"
 PARTS = ("dataset", "architecture", "recipe", "transfer", "environment", "attack", "defense")  # as cells are ordered
@@ -89,12 +89,12 @@ def compact(folder: Path, file: Path) -> int:
         raise BadInput(f"{folder}: holds no record; give a folder of records")
     from benchmark.results.columnar import write
 
-    keys, whole = [record.key for record in sorted(records, key=_place)], _Folder(folder)
+    keys, whole, known = [record.key for record in sorted(records, key=_place)], _Folder(folder), marks(folder)
+    mark_anew(
+        file, {key: known[key] for key in keys if key in known}
+    )  # first: without it they would count as made here
     with _uncollected():
         write(map(whole.record, keys), file)
-    known = marks(folder)
-    if held := {key: known[key] for key in keys if key in known}:
-        mark(file, held)  # without it they would count as made here
     return len(keys)
 
 

@@ -35,9 +35,11 @@ def labels(part: str, records: Sequence[Record]) -> dict[str, str]:
 
 
 def _distinct(found: Mapping[str, str]) -> dict[str, str]:
-    """Labels that several versions share, with the beginning of each one's identity."""
+    """Labels that several versions share, with as much of each one's identity as tells them all apart."""
     taken = Counter(found.values())
-    return {v: label if taken[label] == 1 else f"{label} #{v[:4]}" for v, label in found.items()}
+    shared = [version for version, label in found.items() if taken[label] > 1]
+    digits = next((n for n in range(4, 64) if len({version[:n] for version in shared}) == len(shared)), 64)
+    return {v: label if taken[label] == 1 else f"{label} #{v[:digits]}" for v, label in found.items()}
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,8 @@ class Cell:
     Attributes:
         records: one a seed, ascending; of one setting, one torch version and one kind of device.
         label: part -> what to call it, e.g. "attack" -> "BadNets 5 %".
-        standing: the worst of its records: "reported" if one came from elsewhere and nobody here ran it again.
+        standing: the worst of its records: "reported" or "not reproduced" if one came from elsewhere and did not come
+            out here.
     """
 
     records: Sequence[Record]
@@ -139,7 +140,7 @@ class Cell:
 
 
 def leaderboard(source: Path) -> list[Cell]:
-    """All cells of a folder of records or a Parquet file, with the marks that lie beside it.
+    """All cells of a folder of records or a Parquet file, with their marks.
 
     Raises:
         BadInput: a record cannot be read, has an unknown schema or another's name, or is there twice; or the marks.

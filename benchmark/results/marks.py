@@ -51,6 +51,18 @@ def mark(folder: Path, standing: Mapping[str, Standing]) -> None:
     replace(_place(folder), written({**marks(folder), **standing}))
 
 
+def mark_anew(file: Path, standing: Mapping[str, Standing]) -> None:
+    """Give a Parquet file, which need not be there yet, these marks and no others.
+
+    Args:
+        file: a name that ends in `.parquet`.
+        standing: by key.
+    """
+    _place(file).unlink(missing_ok=True)  # what an earlier file of this name had
+    if standing:
+        mark(file, standing)
+
+
 def written(standing: Mapping[str, Standing]) -> bytes:
     """The file's bytes."""
     return (json.dumps(standing, sort_keys=True, indent=1) + "\n").encode()
@@ -58,4 +70,5 @@ def written(standing: Mapping[str, Standing]) -> bytes:
 
 def _place(source: Path) -> Path:
     real = source.resolve()
-    return real.with_name(f"{real.name}.{MARKS}") if real.is_file() else real / MARKS
+    alone = real.suffix == ".parquet" and not real.is_dir()
+    return real.with_name(f"{real.name}.{MARKS}") if alone else real / MARKS

@@ -101,12 +101,13 @@ def detection_curves(curves: Sequence[Curve], log: bool = False) -> ChartType | 
     )
     told = [f"{name} {percent(fmean(_reached(c.points, 0.05) for c in alike))}" for name, alike in named.items()]
     detectors, attacks = ({getattr(curve, part) for curve in curves} for part in ("detector", "attack"))
-    on = f" on {len(attacks)} attacks" if len(attacks) > 1 else ""
+    on = f"{len(attacks)} attacks" if len(attacks) > 1 else min(attacks)
+    one = "" if len(detectors) > 1 else f"{min(detectors)}, "
     return finished(
         made.properties(width=HEIGHT, height=HEIGHT),
         "What detectors find, over their false alarms",
-        ["A line for each seed. Dotted: chance."],
-        f"{counted(len(curves), 'curve')} of {counted(len(detectors), 'detector')}{on}. "
+        [f"{one}{on}. A line for each seed. Dotted: chance."],
+        f"{counted(len(curves), 'curve')} of {counted(len(detectors), 'detector')} on {on}. "
         f"Found at 5 % false positives, mean over their curves: {', '.join(told)}.",
     )
 

@@ -137,7 +137,7 @@ def charts(board: Board, evidence: Evidences, folder: Path) -> Iterator[Figure]:
 
 
 def _detectors(found: Sequence[Cell], evidence: Evidences) -> list[Cell]:
-    """Cells of all detectors, with their curves, on the attack that most of them met."""
+    """Cells of as many detectors as fit, with their curves, on the attack that most of them met."""
     looking = [cell for cell in found if any(d and (d.rows or d.inputs) for d in (r.detection for r in cell.records))]
     counts = Counter(cell.label["attack"] for cell in looking)
     shown = [cell for cell in looking if cell.label["attack"] == max(counts, key=lambda attack: counts[attack])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -89,10 +89,11 @@ class _Builder:
         for cell, row in zip(self.found, rows, strict=True):
             for author in self.authors.of(cell):
                 author.add(cell, row)
-        starts = range(0, len(rows), PLAIN) if len(rows) > FIRST else range(0)
-        rest: list[Callable[[], None]] = [partial(self._plain, rows, start) for start in starts]
-        rest += [self._methods, partial(self._boards, drawings)]
-        shared_out(partial(self._index, rows, drawings), rest)
+        for start in range(0, len(rows), PLAIN) if len(rows) > FIRST else range(0):
+            self._plain(rows, start)
+        self._boards(drawings)
+        self._methods()
+        self._index(rows, drawings)
 
     def _charts(self) -> list[list[Figure]]:
         """Of each board."""

@@ -12,7 +12,7 @@ from itertools import chain
 
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 WIDTH, HEIGHT = 160, 80  # units of a histogram or a curve; a ROC is a square of 1
-BIG = 1e300  # larger numbers would overflow in a difference
+BIG, TINY = 1e300, 1e-300  # larger numbers would overflow in a difference, and smaller ones in a quotient
 
 
 def picture(uri: str | None, words: str, told: str) -> str:
@@ -72,7 +72,7 @@ def curve(name: str, values: Sequence[float]) -> str:
         return ""
     values = [max(-BIG, min(BIG, value)) for value in values]
     low, high = min(values), max(values)
-    across, up = WIDTH / (len(values) - 1), (HEIGHT / (high - low)) if high > low else 0.0
+    across, up = WIDTH / (len(values) - 1), (HEIGHT / (high - low)) if high - low > TINY else 0.0
     places = [number for at, value in enumerate(values) for number in (at * across, HEIGHT - (value - low) * up)]
     ends = f"{values[0]:.3g} to {values[-1]:.3g}"
     label = f"{escape(name)}: {len(values)} values from {ends}, between {low:.3g} and {high:.3g}"
@@ -93,7 +93,7 @@ def _steps(counts: Sequence[float]) -> str:
     if most <= 0:
         return ""
     bar = f"V%.4gh{WIDTH / len(counts):.4g}"
-    bars = bar * len(counts) % tuple([HEIGHT - HEIGHT * max(0, count) / most for count in counts])
+    bars = bar * len(counts) % tuple([HEIGHT - HEIGHT * (max(0, count) / most) for count in counts])
     return f"M0 {HEIGHT}{bars}V{HEIGHT}Z"
 
 
