@@ -294,9 +294,8 @@ def _explained(data: bytes | str, error: ValidationError) -> str:
     if type(found) is not int or found != SCHEMA:
         shown = repr(found)[:SHOWN]
         return f"schema {shown} is unknown, this version reads {SCHEMA}; update postern"
-    where = ".".join(
-        repr(part).strip("'")[:SHOWN] for part in error.errors()[0]["loc"]
-    )  # repr: hostile names stay here
+    found_at = error.errors()[0]["loc"]
+    where = ".".join(repr(part).strip("'")[:SHOWN] for part in found_at)  # repr: hostile names stay in the line
     return f"field {where}: {complaint(error)}; remove it or restore it"
 
 

@@ -76,10 +76,10 @@ def parsed() -> argparse.Namespace:
 
 def show_sizes(shelf: Store, options: argparse.Namespace) -> None:
     """A line for each part."""
-    print(f"{'part':<12}{'files':>8}{'bytes':>20}")
+    print(f"{'part':<15}{'files':>8}{'bytes':>20}")
     found = sizes(shelf)
     for part, each in (*found.items(), ("total", [*chain(*found.values())])):
-        print(f"{part:<12}{len(each):>8}{sum(each):>20,}")
+        print(f"{part:<15}{len(each):>8}{sum(each):>20,}")
 
 
 def show_needs(shelf: Store, options: argparse.Namespace) -> None:

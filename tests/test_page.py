@@ -25,7 +25,7 @@ pytest.importorskip("altair")
 api = pytest.importorskip("playwright.sync_api")
 
 from benchmark.results.site.build import build  # noqa: E402
-from benchmark.results.site.drawings import curve, histogram, picture, roc  # noqa: E402
+from benchmark.results.site.drawings import picture  # noqa: E402
 from benchmark.results.site.table import COLUMNS  # noqa: E402
 from benchmark.results.site.templating import embedded  # noqa: E402
 
@@ -433,18 +433,6 @@ def test_the_same_site_is_made_again_and_other_folders_are_left_alone(tmp_path: 
 def test_only_pngs_are_pictures(uri: str | None) -> None:
     good = "data:image/png;base64,iVBORw0KGgo="
     assert picture(uri, "", "") == "" and f'<img src="{good}" alt="&lt;"><figcaption>&amp;<' in picture(good, "<", "&")
-
-
-def test_drawings_have_known_paths() -> None:
-    drawn = roc("<b>", [(0, 0), (0.5, 1), (1, 1)], 0.75)
-    assert 'd="M0 0L0.5 1L1 1"' in drawn and 'aria-label="ROC, &lt;b&gt;: AUROC 0.750"' in drawn
-    assert "ROC</figcaption>" in roc("x", [(0, 0)], None) and roc("x", [], 0.5) == ""
-    drawn = histogram("<b>", {"edges": [0, 1, 2], "positives": [1, 2], "negatives": [0, 0]})
-    assert 'class="negative" d=""' in drawn and 'class="positive" d="M0 80V40h80V0h80V80Z"' in drawn
-    assert "&lt;b&gt;: suspicion from 0 to 2" in drawn and histogram("x", {"edges": [0.0]}) == ""
-    drawn = curve("<b>", [1, 3, 2])
-    assert 'd="M0 80L80 0L160 40"' in drawn and "&lt;b&gt;: 3 values from 1 to 2, between 1 and 3" in drawn
-    assert curve("x", [1]) == ""
 
 
 def test_embedded_json_ends_no_script() -> None:

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from synthetic import synthetic
 
-from benchmark.config import OUTSIDE, checked, compose
+from benchmark.config import CONF, OUTSIDE, checked, compose
+from benchmark.errors import BadInput
 from benchmark.record import Record
 from benchmark.results import reproduce
 from benchmark.results.leaderboard import read
@@ -125,3 +128,23 @@ def test_a_hostile_name_stays_one_word_of_the_shell(tmp_path: Path) -> None:
 def test_a_strangers_record_without_sections_still_has_a_line() -> None:
     record = of().model_copy(update={"config": {"attack": 3, "defense": None, "recipe": {"_target_": 5}}, "seed": 4})
     assert reproduce.overrides(record)[-2:] == ["defense=unknown", "seed=4"]
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [(group, path.stem) for group in reproduce.NAMED for path in sorted((CONF / group).glob("*.yaml"))
+     if "defaults:" in path.read_text()],
+)  # fmt: skip
+def test_a_file_that_builds_on_another_says_what_hydra_composes(group: str, name: str) -> None:
+    whole = OmegaConf.to_container(compose(f"{group}={name}")[group], resolve=True)
+    assert reproduce.section(group, name) == whole
+
+
+def test_a_configuration_can_be_composed_while_hydra_runs() -> None:
+    """As at the end of scripts/run.py, which goes on with its own."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        running = GlobalHydra.instance().hydra
+        assert compose("seed=7").seed == 7
+        with pytest.raises(BadInput):
+            compose("defense=none_such")
+        assert GlobalHydra.instance().hydra is running is not None

@@ -10,12 +10,7 @@ from benchmark.record import Count, Detection, Record, Separation, Visibility
 from benchmark.results.intervals import Interval, auroc_interval, wilson
 
 MEASURED = ("status", "reason", "rows", "scores", "probes", "detection", "methods")  # must come out bit for bit
-BESIDE = (
-    "stealth",
-    "curves",
-    "weights",
-    "evidence",
-)  # must so with the same packages, which draw and compress pictures
+BESIDE = ("stealth", "curves", "weights", "evidence")  # the same with the same packages, which compress pictures
 GIVEN = ("status", "methods", "rows")  # what another processor does not change
 SEEN = 0.1  # share by which the visibility of a trigger that is learnt may differ on another processor
 

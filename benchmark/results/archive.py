@@ -16,9 +16,8 @@ from typing import Any, Protocol
 
 from benchmark.errors import BadInput
 from benchmark.record import Evidence, Record, load
-from benchmark.results.marks import mark_anew, marks
+from benchmark.results.marks import PARQUET, mark_anew, marks
 
-PARQUET = ".parquet"
 PARTS = ("dataset", "architecture", "recipe", "transfer", "environment", "attack", "defense")  # as cells are ordered
 
 

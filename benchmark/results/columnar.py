@@ -41,6 +41,7 @@ class Table:
         self._evidence = lru_cache(CACHED)(lambda group: self._group(group))
 
     def records(self) -> Iterator[Record]:
+        """All records in the file's order, without evidence."""
         columns = {name: Column(name) for name in FIELDS}
         fields: dict[tuple[str, ...], set[str]] = {}  # one set for all records that have the same
         batches = self._file.iter_batches(BATCH, columns=list(FIELDS), use_threads=False)
@@ -53,6 +54,7 @@ class Table:
                 yield Record.model_construct(fields[given], **values, evidence=None)
 
     def evidence(self, key: str) -> Evidence | None:
+        """A record's evidence, if it has any."""
         if key not in self._places:
             raise BadInput(f"{self.path}: holds no record {key}; give the key of one")
         group, row = self._places[key]

@@ -1,7 +1,6 @@
 """Fields of records as columns of texts: a value is JSON, and parsed once however many records share it.
 
-Most values are those of other records too, such as a recipe or a clean victim's scores; kept once, 100,000 records fit
-into a gigabyte.
+Most values are those of other records too, such as a recipe or a clean victim's scores, and are kept once.
 """
 
 from __future__ import annotations

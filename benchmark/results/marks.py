@@ -14,6 +14,7 @@ from benchmark.errors import BadInput
 from benchmark.store import replace
 
 COMMITTED = Path(__file__).parents[2] / "leaderboard" / "records"
+PARQUET = ".parquet"  # what many records in one file are called after
 MARKS = "standing"  # key -> standing, as JSON; in a folder of records whatever ends in .json is one
 
 Standing = Literal["not reproduced", "reported", "reproduced"]
@@ -70,5 +71,5 @@ def written(standing: Mapping[str, Standing]) -> bytes:
 
 def _place(source: Path) -> Path:
     real = source.resolve()
-    alone = real.suffix == ".parquet" and not real.is_dir()
+    alone = real.suffix == PARQUET and not real.is_dir()
     return real.with_name(f"{real.name}.{MARKS}") if alone else real / MARKS

@@ -10,7 +10,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from benchmark.config import CONF, compose
 from benchmark.record import Record
@@ -83,8 +83,10 @@ def written(group: str, config: Mapping[str, Any]) -> str | None:
 
 def section(group: str, name: str) -> Mapping[str, Any]:
     """A group's options by its yaml; nothing for a name that is not in conf/."""
-    if name not in constructors(group):
-        return {}
+    return _section(group, name) if name in constructors(group) else {}
+
+
+def _section(group: str, name: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = _alone(group, name) or _composed(f"{group}={name}")[group]
     return found
 
@@ -92,7 +94,12 @@ def section(group: str, name: str) -> Mapping[str, Any]:
 @cache
 def constructors(group: str) -> Mapping[str, str]:
     """The yaml files of conf/<group>, by name, and the constructors that they call."""
-    return MappingProxyType({path.stem: _target(group, path.stem) for path in sorted((CONF / group).glob("*.yaml"))})
+    return MappingProxyType({name: constructor(_section(group, name)) for name in _files(group)})
+
+
+def _files(group: str) -> list[str]:
+    """The names of the yaml files of conf/<group>."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def constructor(config: Mapping[str, Any]) -> str:
@@ -114,21 +121,25 @@ def _told(group: str, text: str, customary: str) -> tuple[str, ...]:
     return (f"{group}={_text(name)}", *options)
 
 
-def _target(group: str, name: str) -> str:
-    """Of a yaml, as far as the file itself tells; composing is slower by far."""
-    loaded = OmegaConf.load(CONF / group / f"{name}.yaml")
-    assert isinstance(loaded, DictConfig)
-    return constructor(loaded) or constructor(_composed(f"{group}={name}")[group])  # a file that builds on another
-
-
 @cache
 def _alone(group: str, name: str) -> Mapping[str, Any] | None:
-    """A yaml's options where nothing else has a part in them, which Hydra would take a hundred times as long to say."""
+    """A yaml's options as the files of its group tell them, since Hydra would take a hundred times as long to say.
+
+    What it changes in other groups has no part in them; None where it does more than to build on a file of its own.
+    """
     text = (CONF / group / f"{name}.yaml").read_text()
-    if "defaults:" in text or "${" in text or "@package" in text:
+    if "${" in text or "@package" in text:
         return None
     tree: Any = OmegaConf.to_container(OmegaConf.create(text))
-    return tree if isinstance(tree, dict) else None
+    if not isinstance(tree, dict):
+        return None
+    steps = [step for step in tree.pop("defaults", []) if not str(step).startswith("{'override ")]
+    bases = [step for step in steps if step != "_self_"]
+    if not bases:
+        return tree
+    built = steps == [bases[0], "_self_"] and bases[0] in _files(group)
+    base = _alone(group, bases[0]) if built else None
+    return None if base is None else OmegaConf.to_container(OmegaConf.merge(base, tree))  # type: ignore[return-value]
 
 
 @cache

@@ -178,7 +178,7 @@ def _seed(seed: int, hits: int, n: int) -> Seed:
     return Seed(seed, hits, n, 100 * hits / n, *_interval(hits, n))
 
 
-@lru_cache(maxsize=100_000)  # it takes a third of a millisecond, and many counts are alike
+@lru_cache(maxsize=100_000)  # many counts are alike
 def _interval(hits: int, n: int) -> tuple[float, float]:
     low, high = wilson(hits, n)
     return 100 * low, 100 * high
