@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -11,6 +14,7 @@ from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -64,10 +68,29 @@ def tree(*overrides: str, store: Path | str) -> dict[str, object]:
 def python(*arguments: str, path: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run this Python from the repository's root, without CUDA and with a terminal wide enough for one-line errors."""
     paths = os.pathsep.join(str(part) for part in (path, ROOT) if part is not None)
-    known = {name: value for name, value in os.environ.items() if name not in ("HYDRA_FULL_ERROR", "POSTERN_STORE")}
-    settings = {**known, "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200", "PYTHONPATH": paths, **environment}
+    settings = {**_surroundings(), "PYTHONPATH": paths, **environment}
     command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=280, check=False)
+
+
+def here(path: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same of a script that Hydra does not start, in this process: imports are most of what a short one takes."""
+    out, told, command = io.StringIO(), io.StringIO(), [path, *arguments]
+    with (
+        contextlib.chdir(ROOT),
+        patch.dict(os.environ, {**_surroundings(), **environment}, clear=True),
+        patch.object(sys, "argv", command),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(told),
+        pytest.raises(SystemExit) as left,
+    ):
+        runpy.run_path(path, run_name="__main__")
+    return subprocess.CompletedProcess(command, left.value.code or 0, out.getvalue(), told.getvalue())
+
+
+def _surroundings() -> dict[str, str]:
+    known = {name: value for name, value in os.environ.items() if name not in ("HYDRA_FULL_ERROR", "POSTERN_STORE")}
+    return {**known, "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200"}
 
 
 def script(*overrides: str, path: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, config, python
+from conftest import ROOT, config, here
 from synthetic import synthetic
 
 import benchmark
@@ -36,7 +36,7 @@ def made(warm_store: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Con
     """A cell of three seeds as its maker would send it, from a clean commit."""
     store = tmp_path_factory.mktemp("maker") / "store"
     shutil.copytree(warm_store, store)
-    options = ("defense=fine_tuning", "defense.epochs=1")
+    options = ("defense=fine_tuning", "defense.epochs=1", "architecture.network.width=8")
     records = [benchmark.run(config(*options, f"seed={seed}", store=store)) for seed in SEEDS]
     contents: list[Content] = [json.loads(record.to_json()) for record in records]
     for content in contents:
@@ -491,15 +491,15 @@ def test_the_script_says_why_and_does_nothing(sent: Path, made: list[Content], t
     content = copy(made[0])
     content["config"]["defense"] = {"_target_": "os.system", "command": f"touch {tmp_path}/owned"}
     path = send(tmp_path / "hostile", content)
-    ended = python("scripts/admit.py", str(path), "--into", str(tmp_path / "records"), "--verify", "1", "--preliminary")
+    ended = here("scripts/admit.py", str(path), "--into", str(tmp_path / "records"), "--verify", "1", "--preliminary")
     assert ended.returncode == 2 and "Traceback" not in ended.stderr
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"postern: {path}: refused: _target_='os.system': lies outside")
     assert not (tmp_path / "owned").exists() and not (tmp_path / "records").exists()
-    fine = python("scripts/admit.py", str(sent), "--into", str(tmp_path / "records"))
+    fine = here("scripts/admit.py", str(sent), "--into", str(tmp_path / "records"))
     assert fine.returncode == 0, fine.stderr
     assert fine.stdout.count("admitted, reported: ") == 3
-    told = python("scripts/leaderboard.py", "--records", str(tmp_path / "records"), "--json")
+    told = here("scripts/leaderboard.py", "--records", str(tmp_path / "records"), "--json")
     assert told.returncode == 0 and len(json.loads(told.stdout)) == 1, told.stderr
 
 
@@ -507,7 +507,7 @@ def test_the_script_tells_what_cannot_be_run_again(made: list[Content], tmp_path
     for content in theirs(made):
         send(tmp_path / "sent", content)
     places = ("--into", str(tmp_path / "records"), "--store", str(tmp_path / "store"))
-    ended = python("scripts/admit.py", str(tmp_path / "sent"), *places, "--verify", "2", "--allow", "mine")
+    ended = here("scripts/admit.py", str(tmp_path / "sent"), *places, "--verify", "2", "--allow", "mine")
     assert ended.returncode == 0, ended.stderr
     first, told, none, *admitted = ended.stdout.splitlines()
     assert first.startswith("cells to run again are drawn with --draw ")
@@ -563,7 +563,7 @@ MISTAKES: Mapping[str, tuple[tuple[str, ...], str]] = {
 def test_mistakes_on_the_command_line_are_told_in_a_line(
     sent: Path, tmp_path: Path, options: tuple[str, ...], reason: str
 ) -> None:
-    ended = python("scripts/admit.py", str(sent), "--into", str(tmp_path / "records"), *options)
+    ended = here("scripts/admit.py", str(sent), "--into", str(tmp_path / "records"), *options)
     (line,) = ended.stderr.splitlines()
     assert ended.returncode == 2 and line.startswith(f"postern: {reason}") and not (tmp_path / "records").exists()
 
@@ -575,7 +575,7 @@ def test_the_script_ends_in_1_if_something_does_not_come_out(
     content["scores"]["defended"]["asr"]["hits"] //= 3
     send(sent, content)
     places = ("--into", str(tmp_path / "records"), "--store", str(store))
-    ended = python("scripts/admit.py", str(sent), *places, "--verify", "1", "--draw", "9", "--overlap")
+    ended = here("scripts/admit.py", str(sent), *places, "--verify", "1", "--draw", "9", "--overlap")
     assert ended.returncode == 1 and f"not reproduced: {content['key']}: scores.defended.asr is" in ended.stdout
     assert ended.stderr == "postern: records that do not come out: 1; none was marked `reproduced`\n"
     assert ended.stdout.count("admitted, reported: ") == 3

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, python
+from conftest import ROOT, here
 from synthetic import synthetic, template, write
 
 from benchmark.errors import BadInput
@@ -229,18 +229,18 @@ def test_evidence_is_whole(folder: Path) -> None:
 
 
 def test_the_leaderboard_reads_a_table(table: Path, folder: Path) -> None:
-    told = [python("scripts/leaderboard.py", "--records", str(source), "--json") for source in (table, folder)]
+    told = [here("scripts/leaderboard.py", "--records", str(source), "--json") for source in (table, folder)]
     assert told[0].returncode == 0, told[0].stderr
     assert told[0].stdout == told[1].stdout and len(json.loads(told[0].stdout)) == 6
 
 
 def test_the_script_writes_a_table(folder: Path) -> None:
     file = folder.parent / "made.parquet"
-    ended = python("scripts/store.py", "compact", str(file), "--records", str(folder))
+    ended = here("scripts/store.py", "compact", str(file), "--records", str(folder))
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == f"12 records, {file.stat().st_size:,} bytes: {file}\n"
     assert read(file) == read(folder)
-    again = python("scripts/store.py", "compact", str(file), "--records", str(folder))
+    again = here("scripts/store.py", "compact", str(file), "--records", str(folder))
     assert again.returncode == 2 and "must be a new .parquet file" in again.stderr
 
 

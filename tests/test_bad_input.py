@@ -262,10 +262,10 @@ def cleanly(done: Any) -> str:
     return str(done.stderr)
 
 
-def test_the_script_refuses_a_value(tmp_path: Path) -> None:
-    line = cleanly(script("attack.rate=2", f"store={tmp_path / 'store'}"))
+def test_the_script_refuses_a_value(store: Path) -> None:
+    line = cleanly(script("attack.rate=2", f"store={store}"))
     assert "attack.rate=2: must be above 0 and at most 1; set attack.rate" in line
-    assert files(tmp_path / "store") == set()
+    assert files(store) == set()
 
 
 def test_the_script_refuses_a_name_and_a_key(tmp_path: Path) -> None:
@@ -285,15 +285,15 @@ def test_a_sweep_with_bad_points_alone_is_bad_input(tmp_path: Path) -> None:
     assert files(tmp_path / "store") == set()
 
 
-def test_a_sweep_keeps_its_good_points(tmp_path: Path) -> None:
+def test_a_sweep_keeps_its_good_points(store: Path) -> None:
     """A value that is out of range only for one point is told by name; the others have their records."""
     grid = ("attack.size=2,9", "defense=none", "architecture.network.width=8", "hydra.launcher.n_jobs=1", "-m")
-    done = script(f"store={tmp_path / 'store'}", *grid)
+    done = script(f"store={store}", *grid)
     assert done.returncode == 2, done.stderr
     assert "1 of 2 runs have no record" in done.stderr and "attack.size=9" in done.stderr
     assert "must be 1 to 8" in done.stderr and "Traceback" not in done.stderr
     (record,) = done.stdout.splitlines()
-    assert Path(record).is_file() and len(list((tmp_path / "store").glob("records/*/*"))) == 1
+    assert Path(record).is_file() and len(list(store.glob("records/*/*"))) == 1
 
 
 def test_a_store_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

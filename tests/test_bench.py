@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from conftest import python
+from conftest import here, python
 
 from benchmark.results.leaderboard import read
 
@@ -22,7 +22,7 @@ FIGURES = {
 
 
 def test_the_last_line_is_json_with_every_figure() -> None:
-    done = python("scripts/bench.py", *TINY, "--json")
+    done = here("scripts/bench.py", *TINY, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert set(found) == {"setting", "peak_memory", *FIGURES}
@@ -68,5 +68,5 @@ def test_the_pages_of_many_records_are_measured(tmp_path: Path) -> None:
     assert found["records"] == 14 and all(math.isfinite(figure) and figure > 0 for figure in found.values())
     assert len({record.key for record in read(kept / "records.parquet")}) == 14
     assert len(list((kept / "site" / "boards").iterdir())) == 2
-    again = python("scripts/bench_page.py", "--boards", "2", "--keep", str(kept))
+    again = here("scripts/bench_page.py", "--boards", "2", "--keep", str(kept))
     assert again.returncode == 2 and "is there already" in again.stderr

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from altair.typing import ChartType
-from conftest import ROOT, python
+from conftest import ROOT, here, python
 from synthetic import synthetic, write
 
 from benchmark.errors import BadInput
@@ -322,7 +322,7 @@ def test_a_place_where_no_picture_can_be_is_bad_input(found: list[Cell], tmp_pat
 def test_the_script_draws_a_slice_and_says_what_it_shows(tmp_path: Path) -> None:
     write(iter(three("Alpha", "Good", 0.1) + three("Beta", "Good", 0.4)), tmp_path / "records")
     out = tmp_path / "figure.svg"
-    done = python("scripts/figure.py", "heat_map", str(out), f"--records={tmp_path}/records", "--attack", "beta")
+    done = here("scripts/figure.py", "heat_map", str(out), f"--records={tmp_path}/records", "--attack", "beta")
     assert done.returncode == 0, done.stderr
     assert "Removed share of 1 attack by 1 defense: from 60.0 %" in done.stdout and out.read_text().startswith("<svg")
 
@@ -331,7 +331,7 @@ def test_the_script_finds_the_curves(tmp_path: Path) -> None:
     write(
         iter(three("Alpha", "Finds", 0.1, evidence__roc={"inputs separation": [(0, 0), (0.02, 0.7), (1, 1)]})), tmp_path
     )
-    done = python("scripts/figure.py", "detection_curves", str(tmp_path / "a.svg"), f"--records={tmp_path}", "--log")
+    done = here("scripts/figure.py", "detection_curves", str(tmp_path / "a.svg"), f"--records={tmp_path}", "--log")
     assert (
         "3 curves of 1 detector on Alpha 5 %. Found at 5 % false positives, mean over their curves: Finds 70.0 %"
         in done.stdout
@@ -340,10 +340,10 @@ def test_the_script_finds_the_curves(tmp_path: Path) -> None:
 
 def test_the_script_names_a_mistake_in_one_line(tmp_path: Path) -> None:
     write(iter(three("Alpha", "Good", 0.1) + three("Alpha", "Good", 0.1, config__recipe__epochs=9)), tmp_path)
-    done = python("scripts/figure.py", "trade_off", str(tmp_path / "a.svg"), f"--records={tmp_path}")
+    done = here("scripts/figure.py", "trade_off", str(tmp_path / "a.svg"), f"--records={tmp_path}")
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "2 boards are never drawn as one" in done.stderr
     narrowed = ("success_over_rate", str(tmp_path / "a.svg"), f"--records={tmp_path}", "--recipe", "*epochs=9")
-    assert "nothing to draw in 1 cell (" in python("scripts/figure.py", *narrowed).stderr
+    assert "nothing to draw in 1 cell (" in here("scripts/figure.py", *narrowed).stderr
 
 
 # ---- what it costs those who draw nothing

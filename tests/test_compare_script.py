@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from conftest import python
+from conftest import here
 from synthetic import synthetic, write
 
 from benchmark.errors import BadInput
@@ -46,9 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_verdict_a_table_what_is_missing_and_a_figure(folder: Path, tmp_path: Path) -> None:
     picture = tmp_path / "compared.svg"
-    done = python(
-        "scripts/compare.py", "fine_tuning", "FinePruning", "--records", str(folder), "--figure", str(picture)
-    )
+    done = here("scripts/compare.py", "fine_tuning", "FinePruning", "--records", str(folder), "--figure", str(picture))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("FinePruning removes 12.5 points more of the attack than FineTuning [")
     assert "over 6 attacks x 3 seeds" in done.stdout and "Wilcoxon p = 0.031." in done.stdout
@@ -65,18 +63,18 @@ def test_scripts_find_the_marks_beside_the_records(tmp_path: Path) -> None:
     write(iter(made), tmp_path / "records")
     mark(tmp_path / "records", {record.key: "reported" for record in made if record.seed == 0})
     place = f"--records={tmp_path / 'records'}"
-    compared = python("scripts/compare.py", "fine_tuning", "FinePruning", place).stdout
+    compared = here("scripts/compare.py", "fine_tuning", "FinePruning", place).stdout
     assert compared.startswith("FineTuning and FinePruning cannot be compared")
     assert "Left out of mean, interval and test: 6 of 6 (6 reported)." in compared
-    assert "r: reported" in python("scripts/table.py", place).stdout
-    drawn = python("scripts/figure.py", "heat_map", str(tmp_path / "x.svg"), place).stdout
+    assert "r: reported" in here("scripts/table.py", place).stdout
+    drawn = here("scripts/figure.py", "heat_map", str(tmp_path / "x.svg"), place).stdout
     assert "no cell is ranked; not ranked: 13 reported" in drawn
-    listed = json.loads(python("scripts/leaderboard.py", "--json", place).stdout)
+    listed = json.loads(here("scripts/leaderboard.py", "--json", place).stdout)
     assert {cell["status"] for cell in listed} == {"reported"}
 
 
 def test_a_form_is_all_that_is_printed(folder: Path) -> None:
-    done = python(
+    done = here(
         "scripts/compare.py", "fine_tuning", "fine_pruning", "--records", str(folder), "--csv", "--dataset", "digits"
     )
     lines = done.stdout.splitlines()
@@ -127,7 +125,7 @@ def test_a_yaml_stands_for_its_own_options_alone() -> None:
     ],
 )
 def test_a_mistake_is_one_line_and_code_2(folder: Path, arguments: tuple[str, ...], words: str) -> None:
-    done = python("scripts/compare.py", "--records", str(folder), *arguments)
+    done = here("scripts/compare.py", "--records", str(folder), *arguments)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and words in done.stderr
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import python
+from conftest import here
 from safetensors import SafetensorError, safe_open
 from test_inventory import STRANGER, artefact, place, stock
 from test_lease import Hands
@@ -458,10 +458,10 @@ def test_the_script_lists_before_it_prunes(tmp_path: Path) -> None:
     stock(tmp_path)
     before = content(tmp_path)
     (left,) = touch(tmp_path, "artefacts/ab/half.tmp")
-    done = python("scripts/store.py", "prune", "--unused", "--store", str(tmp_path))
+    done = here("scripts/store.py", "prune", "--unused", "--store", str(tmp_path))
     assert (done.returncode, left.exists()) == (0, True)
     assert str(left) in done.stdout and done.stdout.endswith("1 files, 11 bytes; --yes removes them\n")
-    done = python("scripts/store.py", "prune", "--unused", "--yes", "--store", str(tmp_path))
+    done = here("scripts/store.py", "prune", "--unused", "--yes", "--store", str(tmp_path))
     assert done.returncode == 0 and content(tmp_path) == before
 
 
@@ -470,7 +470,7 @@ def test_the_script_refuses_to_prune_under_a_living_process(tmp_path: Path) -> N
     touch(tmp_path, "artefacts/ab/half.tmp")
     with Lease(tmp_path / "artefacts" / "ab" / "victim.lease", done=lambda: False):
         before = content(tmp_path).keys()
-        done = python("scripts/store.py", "prune", "--yes", "--store", str(tmp_path))
+        done = here("scripts/store.py", "prune", "--yes", "--store", str(tmp_path))
         assert done.returncode == 2 and "artefacts/ab/victim.lease" in done.stderr
         assert content(tmp_path).keys() == before
 
@@ -479,17 +479,17 @@ def test_the_script_exports_and_imports(tmp_path: Path) -> None:
     first, second = stock(tmp_path / "a"), stock(tmp_path / "a", seed=1)
     place(tmp_path / "a", first, "control").unlink()
     where = ("--store", str(tmp_path / "a"))
-    done = python("scripts/store.py", "export", str(tmp_path / "all.tar"), *where)
+    done = here("scripts/store.py", "export", str(tmp_path / "all.tar"), *where)
     assert done.returncode == 0 and done.stdout.startswith("2 files, ")
-    done = python("scripts/store.py", "export", str(tmp_path / "x.tar"), first.key, "--victims", *where)
+    done = here("scripts/store.py", "export", str(tmp_path / "x.tar"), first.key, "--victims", *where)
     assert done.stdout.splitlines()[0] == f"left out: control of {first.key} (missing)"
     assert done.stdout.splitlines()[1].startswith("4 files, ")
-    done = python("scripts/store.py", "import", str(tmp_path / "x.tar"), "--store", str(tmp_path / "b"))
+    done = here("scripts/store.py", "import", str(tmp_path / "x.tar"), "--store", str(tmp_path / "b"))
     assert done.stdout == "4 files imported, 0 were there, 0 differ\n"
     there = content(tmp_path / "b")
     assert there.items() <= content(tmp_path / "a").items() and len(there) == 4
     assert f"records/{second.key[:2]}/{second.key}.json" not in there
-    done = python("scripts/store.py", "import", str(tmp_path / "x.tar"), "--store", str(tmp_path / "b"))
+    done = here("scripts/store.py", "import", str(tmp_path / "x.tar"), "--store", str(tmp_path / "b"))
     assert done.stdout == "0 files imported, 4 were there, 0 differ\n"
-    done = python("scripts/store.py", "export", str(tmp_path / "y.tar"), "../../x", *where)
+    done = here("scripts/store.py", "export", str(tmp_path / "y.tar"), "../../x", *where)
     assert done.returncode == 2 and not (tmp_path / "y.tar").exists()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, config, python
+from conftest import ROOT, config, here
 from safetensors.numpy import save
 
 import benchmark
@@ -276,17 +276,17 @@ def test_a_runs_own_store(store: Path) -> None:
 
 def test_the_script_shows_sizes_and_needs_and_verifies(tmp_path: Path) -> None:
     record = stock(tmp_path)
-    done = python("scripts/store.py", "size", "--store", str(tmp_path))
+    done = here("scripts/store.py", "size", "--store", str(tmp_path))
     assert done.returncode == 0 and done.stdout.splitlines()[-1].split()[:2] == ["total", "5"]
     for name in (record.key, str(Store(tmp_path).record(record.key))):
-        done = python("scripts/store.py", "needs", name, POSTERN_STORE=str(tmp_path))
+        done = here("scripts/store.py", "needs", name, POSTERN_STORE=str(tmp_path))
         assert [line.split()[:2] for line in done.stdout.splitlines()] == [
             [stage, "present"] for stage in ("clean", "backdoored", "defended", "control")
         ]
-    done = python("scripts/store.py", "verify", "--store", str(tmp_path))
+    done = here("scripts/store.py", "verify", "--store", str(tmp_path))
     assert (done.returncode, done.stdout) == (0, "4 artefacts and 1 records are sound\n")
     told = cut(tmp_path, record)
-    done = python("scripts/store.py", "verify", "--store", str(tmp_path))
+    done = here("scripts/store.py", "verify", "--store", str(tmp_path))
     assert done.returncode == 1 and told in done.stdout
     assert done.stderr == "postern: problems found: 1, in 4 artefacts and 1 records\n"
 
@@ -294,5 +294,5 @@ def test_the_script_shows_sizes_and_needs_and_verifies(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [("needs", "0" * 64), ("needs", "nothing.json"), ("size", "--store", "docs")])
 def test_what_is_not_there_is_bad_input(arguments: tuple[str, ...], tmp_path: Path) -> None:
     stock(tmp_path)
-    done = python("scripts/store.py", *arguments, POSTERN_STORE=str(tmp_path))
+    done = here("scripts/store.py", *arguments, POSTERN_STORE=str(tmp_path))
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1

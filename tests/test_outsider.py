@@ -77,23 +77,23 @@ def check(record: Record) -> None:
     assert auroc is not None and auroc > 0.5, "a white patch brightens a picture"
 
 
-def test_a_config_directory_and_a_module_on_the_path(tmp_path: Path) -> None:
+def test_a_config_directory_and_a_module_on_the_path(tmp_path: Path, store: Path) -> None:
     written(tmp_path, "defense", "curtain", DEFENSE, "curtain.Curtain", fpr=0.1)
     where = f"--config-dir={tmp_path / 'theirs' / 'conf'}"
-    done = script(where, "defense=curtain", *SMALL, f"store={tmp_path / 'store'}", path=tmp_path / "theirs")
+    done = script(where, "defense=curtain", *SMALL, f"store={store}", path=tmp_path / "theirs")
     assert done.returncode == 0, done.stderr
     record = load(Path(done.stdout.splitlines()[-1]))
     check(record)
     assert record.config["defense"] == {"_target_": "curtain.Curtain", "fpr": 0.1}
 
 
-def test_a_package_on_hydras_search_path_in_a_sweep(tmp_path: Path) -> None:
+def test_a_package_on_hydras_search_path_in_a_sweep(tmp_path: Path, store: Path) -> None:
     written(tmp_path, "defense", "curtain", DEFENSE, "theirs.curtain.Curtain", fpr=0.1)
     written(tmp_path, "attack", "upside_down", ATTACK, "theirs.upside_down.UpsideDown", rate=0.1, target=0)
     for folder in (tmp_path / "theirs", tmp_path / "theirs" / "conf"):
         (folder / "__init__.py").touch()
     grid = ("hydra.searchpath=[pkg://theirs.conf]", "defense=curtain", "attack=badnets,upside_down", "-m")
-    done = script(SMALL[0], f"store={tmp_path / 'store'}", "hydra.launcher.n_jobs=1", *grid, path=tmp_path)
+    done = script(SMALL[0], f"store={store}", "hydra.launcher.n_jobs=1", *grid, path=tmp_path)
     assert done.returncode == 0, done.stderr
     first, second = (load(Path(line)) for line in done.stdout.splitlines())
     check(first)

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from conftest import ROOT, python
+from conftest import ROOT, here, python
 
 from benchmark import checkpoint
 from benchmark.attack import Attack
@@ -264,5 +264,5 @@ def test_ten_thousand_runs_on_512_gpus_are_simulated_in_seconds() -> None:
 
 @pytest.mark.parametrize("given", [("--gpus", "0"), ("--deaths", "-1"), ("--datasets", "1", "0"), ("--deaths", "1000")])
 def test_what_cannot_be_is_one_line(given: tuple[str, ...]) -> None:
-    done = python("scripts/simulate.py", *given)
+    done = here("scripts/simulate.py", *given)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and given[0] in done.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, python
+from conftest import ROOT, here
 from safetensors.numpy import save
 
 from benchmark.attempts import PATIENCE, note
@@ -164,12 +164,12 @@ def test_durations_in_words(duration: float, text: str) -> None:
 def test_the_script_shows_the_latest_sweep(tmp_path: Path) -> None:
     for name in ("2026-01-01_00-00-00", "2026-01-02_00-00-00"):
         announce(tmp_path / "sweeps" / name, RUNS[: int(name[9])])
-    done = python("scripts/status.py", "--store", str(tmp_path))
+    done = here("scripts/status.py", "--store", str(tmp_path))
     assert done.returncode == 0 and "2026-01-02" in done.stdout and "2 waiting of 2" in done.stdout
-    done = python("scripts/status.py", "--store", str(tmp_path), "--sweep", "2026-01-01_00-00-00")
+    done = here("scripts/status.py", "--store", str(tmp_path), "--sweep", "2026-01-01_00-00-00")
     assert "1 waiting of 1" in done.stdout
     publish(Store(tmp_path).record(key("ax")), b"{}")
-    done = python("scripts/status.py", "--store", str(tmp_path), "--sweep", "2026-01-01_00-00-00", "--watch")
+    done = here("scripts/status.py", "--store", str(tmp_path), "--sweep", "2026-01-01_00-00-00", "--watch")
     assert done.returncode == 0 and "1 done" in done.stdout
-    done = python("scripts/status.py", "--store", str(tmp_path / "empty"))
+    done = here("scripts/status.py", "--store", str(tmp_path / "empty"))
     assert done.returncode == 2 and "no sweep was begun" in done.stderr

@@ -28,6 +28,7 @@ from benchmark.seal import verified
 GRID = ("attack=badnets,blended", "defense=random_filter,random_rejection", "architecture.network.width=8")
 RUNS = 4  # a seed
 ONE, TWO = "seed=0", "seed=0,1"
+KILLS = 30
 BROKEN = """
 import os
 from pathlib import Path
@@ -134,9 +135,9 @@ def test_the_same_command_does_nothing_again(swept: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in swept.rglob("*")} == before
 
 
-def test_a_plan_runs_nothing(swept: Path, tmp_path: Path) -> None:
-    empty, full = (script(*GRID, ONE, f"store={store}", "--plan") for store in (tmp_path / "store", swept))
-    assert empty.returncode == full.returncode == 0 and not list((tmp_path / "store").glob("artefacts"))
+def test_a_plan_runs_nothing(swept: Path, store: Path) -> None:
+    empty, full = (script(*GRID, ONE, f"store={path}", "--plan") for path in (store, swept))
+    assert empty.returncode == full.returncode == 0 and not files(store)
     lines = {line.split()[0]: line.split()[1:4] for line in empty.stdout.splitlines()}
     assert lines["clean"] == ["1", "0", "1"] and lines["backdoored"] == ["2", "0", "2"]
     assert lines["control"] == ["2", "0", "2"] and lines["defended"] == ["4", "0", "4"]
@@ -163,14 +164,13 @@ def of_sweep(cmdline: Path, store: Path) -> bool:
         return False
 
 
-@pytest.mark.parametrize(
-    ("kills", "seeds"), [(2, ONE), pytest.param(30, TWO, marks=[pytest.mark.slow, pytest.mark.timeout(1500)])]
-)
-def test_jobs_may_be_killed(alone: Callable[[str], Path], tmp_path: Path, kills: int, seeds: str) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_jobs_may_be_killed(alone: Callable[[str], Path], tmp_path: Path) -> None:
     """Four processes on two cores; a sweep that ends before all kills were done is followed by one in an empty store."""
-    store, draw, left = tmp_path / "0", random.Random(kills), kills
-    command = [sys.executable, "scripts/run.py", *TINY, *GRID, seeds, "hydra.launcher.n_jobs=4", "retry=true"]
-    for number in range(1, 10 + 2 * kills):
+    store, draw, left = tmp_path / "0", random.Random(KILLS), KILLS
+    command = [sys.executable, "scripts/run.py", *TINY, *GRID, TWO, "hydra.launcher.n_jobs=4", "retry=true"]
+    for number in range(1, 10 + 2 * KILLS):
         sweep = subprocess.Popen([*command, f"store={store}", "-m"], cwd=ROOT, stderr=subprocess.PIPE, text=True)
         left -= killed_while(sweep, store, draw, left)
         complaint = sweep.communicate()[1]
@@ -179,7 +179,7 @@ def test_jobs_may_be_killed(alone: Callable[[str], Path], tmp_path: Path, kills:
         if sweep.returncode != 0:
             assert "have no record; the same command tries them again" in complaint and "Traceback" not in complaint
             continue
-        assert told(store) == told(alone(seeds)) and not list(store.glob("failures/*/*.json"))
+        assert told(store) == told(alone(TWO)) and not list(store.glob("failures/*/*.json"))
         assert weights == {digest for record in records(store).values() for digest in record["weights"].values()}
         if left == 0:
             break
@@ -187,9 +187,9 @@ def test_jobs_may_be_killed(alone: Callable[[str], Path], tmp_path: Path, kills:
     assert sweep.returncode == 0 and left == 0
 
 
-def test_a_failure_leaves_the_others_running_and_is_left_aside_in_the_end(tmp_path: Path) -> None:
+def test_a_failure_leaves_the_others_running_and_is_left_aside_in_the_end(tmp_path: Path, store: Path) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
-    conf, marker, store = tmp_path / "conf" / "defense", tmp_path / "marker", tmp_path / "store"
+    conf, marker = tmp_path / "conf" / "defense", tmp_path / "marker"
     conf.mkdir(parents=True)
     conf.joinpath("broken.yaml").write_text(f"_target_: broken.Broken\nmarker: {marker}\n")
     grid = ("defense=broken,random_rejection", "architecture.network.width=8", "--config-dir", str(conf.parent), "-m")
