@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from synthetic import synthetic
 
 from benchmark.results.leaderboard import cells
@@ -9,6 +11,7 @@ from benchmark.results.marks import Standing
 from benchmark.results.site.cells import page
 from benchmark.results.site.drawings import curve, histogram, roc
 from benchmark.results.site.figures import Figures
+from benchmark.results.site.heat import heat_map
 
 
 def test_drawings_have_known_paths() -> None:
@@ -23,6 +26,29 @@ def test_drawings_have_known_paths() -> None:
     assert curve("x", [1]) == ""
     for drawn in (curve("x", [0, 5e-324, 0]), histogram("x", {"edges": [0, 1, 2], "positives": [1e308, 1e307]})):
         assert 'd="M' in drawn and "nan" not in drawn and "inf" not in drawn, "no number is too small or too large"
+
+
+def test_a_heat_map_has_every_number_and_leads_to_the_cells() -> None:
+    """All gains are 100 points, and the control obeys on 10 %."""
+    left = {"<i>": (0.1, 0.3), "Bad": (0.6, 1.0)}
+    records = [
+        synthetic(attack, defense, seed, {"defended": {"asr": asr}, "control": {"asr": 0.1}})
+        for defense, rates in left.items()
+        for attack, asr in zip(("Alpha", "Beta"), rates, strict=True)
+        for seed in range(3)
+    ]
+    found = cells([*records, synthetic("Alpha", "Rare")])
+    drawn = heat_map(found, "../")
+    rows = [re.findall(r"<td.*?</td>", row) for row in re.findall(r"<tr>.*?</tr>", drawn)[2:]]
+    shown = [[re.sub("<[^>]+>", " ", square).split() for square in row] for row in rows]
+    assert shown == [[["100"], ["50"], ["0", "preliminary"]], [["80"], ["10"], []]]
+    for square, kind in zip(rows[0], ("step10", "step5", "unranked"), strict=True):
+        assert f'class="{kind}"' in square
+    for cell in found:
+        assert f'href="../cells/{Figures(cell).slug}.html"' in drawn
+    assert "<span>&lt;i&gt;</span>" in drawn and "<i>" not in drawn
+    assert "from 10.0 % (Bad on Beta 5 %) to 100.0 % (&lt;i&gt; on Alpha 5 %) in 4 ranked cells" in drawn
+    assert heat_map([], "") == ""
 
 
 def test_a_cell_says_how_far_its_records_are_trusted() -> None:

@@ -42,12 +42,11 @@ def overrides(record: Record, **changes: object) -> list[str]:
     """
     config: dict[str, Any] = {**record.config, **changes}
     config |= {group: {} for group in NAMED if not isinstance(config.get(group), Mapping)}  # a stranger's record
-    dataset = chosen("dataset", config["dataset"])
-    usual = _composed(f"dataset={dataset}" if dataset in constructors("dataset") else "")
+    texts = {group: json.dumps(config[group], sort_keys=True) for group in NAMED}
+    usual, recipe = _customary(texts["dataset"])
     found: list[str] = []
-    for group in NAMED:
-        customary = json.dumps(usual["recipe"], sort_keys=True) if group == "recipe" else ""
-        found += _told(group, json.dumps(config[group], sort_keys=True), customary)
+    for group, text in texts.items():
+        found += _told(group, text, recipe if group == "recipe" else "")
     plain = ("device", "threads")
     found += [f"{name}={_text(config[name])}" for name in plain if name in config and config[name] != usual[name]]
     seed = changes.get("seed", record.seed)
@@ -106,6 +105,14 @@ def constructor(config: Mapping[str, Any]) -> str:
     """The dotted name a section stands for; an architecture stands for its network."""
     inner = config.get("network")
     return str((inner if isinstance(inner, Mapping) else config).get("_target_", ""))
+
+
+@cache
+def _customary(dataset: str) -> tuple[Mapping[str, Any], str]:
+    """The configuration that naming a data set, here as JSON, stands for, and its recipe as JSON."""
+    name = chosen("dataset", json.loads(dataset))
+    usual = _composed(f"dataset={name}" if name in constructors("dataset") else "")
+    return usual, json.dumps(usual["recipe"], sort_keys=True)
 
 
 @cache

@@ -10,15 +10,15 @@ from altair.typing import ChartType
 from benchmark.results.charts.look import INK, data, finished
 from benchmark.results.charts.points import (
     SHORT,
-    WITHOUT_GAIN,
     Row,
     attacks,
     defenses,
     one_board,
-    unranked,
+    removed,
+    removed_in_words,
 )
 from benchmark.results.leaderboard import Cell
-from benchmark.words import counted, percent, rounded
+from benchmark.words import rounded
 
 WIDE, HIGH = 50, 30  # pixels of a square: the longest status in small type, and two lines
 # The ramp is cividis: even in lightness, and the same for readers who see no red or no green
@@ -43,7 +43,7 @@ def heat_map(cells: Sequence[Cell]) -> ChartType | None:
         squares.facet(column=column, spacing=8).resolve_scale(x="independent"),
         "Share of the attack's gain that a defense removed, in percent",
         ["Mean over seeds. Hatched squares are not ranked, and say why. Compare within a family."],
-        _words(shown),
+        removed_in_words(shown),
     )
 
 
@@ -73,23 +73,13 @@ def _layers(shown: Sequence[Cell]) -> list[alt.Chart]:
 
 
 def _row(cell: Cell) -> Row:
-    removed = None if cell.status in WITHOUT_GAIN else cell.removed
+    share = removed(cell)
     return {
         "attack": cell.label["attack"],
         "defense": cell.label["defense"],
         "family": cell.family,
-        "removed": removed,
-        "number": "" if removed is None else rounded(100 * removed, 0),
-        "ranked": cell.status == "ranked" and removed is not None,
+        "removed": share,
+        "number": "" if share is None else rounded(100 * share, 0),
+        "ranked": cell.status == "ranked" and share is not None,
         "short": SHORT.get(cell.status, cell.status),
     }
-
-
-def _words(cells: Sequence[Cell]) -> str:
-    ranked = [(cell.removed, cell) for cell in cells if cell.status == "ranked" and cell.removed is not None]
-    size = f"Removed share of {counted(len(attacks(cells)), 'attack')} by {counted(len(defenses(cells)), 'defense')}"
-    if not ranked:
-        return f"{size}: no cell is ranked{unranked(cells)}."
-    least, most = (pick(ranked, key=lambda pair: pair[0]) for pick in (min, max))
-    told = [f"{percent(share)} ({c.label['defense']} on {c.label['attack']})" for share, c in (least, most)]
-    return f"{size}: from {told[0]} to {told[1]} in {counted(len(ranked), 'ranked cell')}{unranked(cells)}."

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from benchmark.results.leaderboard import Cell
+from benchmark.words import counted, percent
 
 Row = dict[str, str | float | bool | None]
 
@@ -78,6 +79,26 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
             front.append(at)
             best, met = high, low
     return front
+
+
+def removed(cell: Cell) -> float | None:
+    """The share of the attack's gain that the defense took away, at most 1; None where that means nothing."""
+    return None if cell.status in WITHOUT_GAIN else cell.removed
+
+
+def removed_in_words(cells: Sequence[Cell]) -> str:
+    """The least and the most that was removed, and how many cells are not ranked.
+
+    Args:
+        cells: as `one_board` leaves them.
+    """
+    ranked = [(cell.removed, cell) for cell in cells if cell.status == "ranked" and cell.removed is not None]
+    size = f"Removed share of {counted(len(attacks(cells)), 'attack')} by {counted(len(defenses(cells)), 'defense')}"
+    if not ranked:
+        return f"{size}: no cell is ranked{unranked(cells)}."
+    least, most = (pick(ranked, key=lambda pair: pair[0]) for pick in (min, max))
+    told = [f"{percent(share)} ({c.label['defense']} on {c.label['attack']})" for share, c in (least, most)]
+    return f"{size}: from {told[0]} to {told[1]} in {counted(len(ranked), 'ranked cell')}{unranked(cells)}."
 
 
 def unranked(cells: Sequence[Cell]) -> str:

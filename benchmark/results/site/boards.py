@@ -102,7 +102,7 @@ def fitting(board: Board) -> list[Cell]:
 
 
 def charts(board: Board, evidence: Evidences, folder: Path) -> Iterator[Figure]:
-    """Draw what the cells hold and leave each as two files; charts that would be empty are left out.
+    """Draw what the cells hold, the heat map apart, and leave each as two files; empty charts are left out.
 
     Args:
         board: to be drawn.
@@ -114,7 +114,6 @@ def charts(board: Board, evidence: Evidences, folder: Path) -> Iterator[Figure]:
     from benchmark.results.charts.cost_and_effect import cost_and_effect
     from benchmark.results.charts.detection_curves import detection_curves, rocs
     from benchmark.results.charts.files import described, svg
-    from benchmark.results.charts.heat_map import heat_map
     from benchmark.results.charts.look import INK
     from benchmark.results.charts.success_over_rate import success_over_rate
     from benchmark.results.charts.trade_off import trade_off
@@ -122,7 +121,6 @@ def charts(board: Board, evidence: Evidences, folder: Path) -> Iterator[Figure]:
     shown = fitting(board)
     with debug_mode(False):  # which holds every part against a schema, as the charts' tests do
         drawn = (
-            ("effect", "Effect", heat_map(shown)),
             ("trade-off", "Trade-off", trade_off(shown)),
             ("cost", "Cost and effect", cost_and_effect(shown)),
             ("detection", "Detection", detection_curves(rocs(_detectors(shown, evidence)))),

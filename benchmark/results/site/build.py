@@ -21,6 +21,7 @@ from benchmark.results.site.boards import Board, Figure, boards, charts, fitting
 from benchmark.results.site.cells import STATUS, Link, page
 from benchmark.results.site.cores import shared_out
 from benchmark.results.site.figures import Figures, Rank
+from benchmark.results.site.heat import heat_map
 from benchmark.results.site.rows import AT, html
 from benchmark.results.site.templating import Templates, assets, embedded
 from benchmark.results.standings import Standing, standings
@@ -146,11 +147,13 @@ class _Builder:
     def _boards(self, drawings: Sequence[list[Figure]]) -> None:
         for board, drawn in zip(self.boards, drawings, strict=True):
             names = ("dataset", "architecture", "recipe")
+            shown = fitting(board)
             content = {
                 "board": board,
                 "groups": groups(board),
+                "effect": heat_map(shown, "../"),
                 "charts": drawn,
-                "shown": len(fitting(board)),
+                "shown": len(shown),
                 "filters": urlencode({name: board.cells[0].label[name] for name in names}),
             }
             self.templates.write(self.folder / "boards" / f"{board.slug}.html", "board.html", content)
@@ -177,7 +180,8 @@ class _Builder:
             "first": FIRST,
             "static": "".join(html(row, "") for row in rows[:FIRST]),
             "boards": self.boards,
-            "glance": drawings[0][:2],  # of the largest board
+            "effect": heat_map(fitting(self.boards[0]), ""),  # of the largest board, as is what follows
+            "glance": drawings[0][:1],
             "methods": self.authors.listed(),
             "data": embedded({"columns": columns, "facets": table.FACETS, "rows": rows}),
         }

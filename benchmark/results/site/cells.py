@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
+
+from pydantic_core import to_json
 
 from benchmark.errors import BadInput
 from benchmark.record import Evidence, Record
@@ -75,7 +77,7 @@ def page(figures: Figures, evidence: Mapping[str, Evidence]) -> dict[str, Any]:
         "seeds": _seeds,
         "identity": terms(figures.first.identity.items(), code=True),
         "runs": [_run(record, evidence.get(record.key, EMPTY)) for record in cell.records],
-        "config": json.dumps(_settings(figures.first), indent=1, ensure_ascii=False),
+        "config": to_json(_settings(figures.first), indent=1).decode(),
         "command": _command(figures),
     }
 
@@ -110,8 +112,13 @@ def _run(record: Record, evidence: Evidence) -> Run:
     ]
     drawings = [_detector(record, evidence, name) for name in {**evidence.roc, **evidence.histograms}]
     drawings += [curve(name, values) for name, values in evidence.curves.items()]
-    losses = [curve(f"training loss, {stage}", values) for stage, values in record.curves.items()]
+    losses = [_losses(stage, tuple(values)) for stage, values in record.curves.items()]
     return Run(record.seed, "".join(pictures), "".join(drawings), "".join(losses), listings(record))
+
+
+@lru_cache(maxsize=1000)  # runs share most of their victims
+def _losses(stage: str, values: tuple[float, ...]) -> str:
+    return curve(f"training loss, {stage}", values)
 
 
 def _detector(record: Record, evidence: Evidence, name: str) -> str:

@@ -5,16 +5,18 @@ They are half of a site, so they are escaped and joined here: a template takes s
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
-from html import escape
+from functools import lru_cache
 from typing import Any
 
-from benchmark.record import Cost, Record
+from benchmark.record import Cost, Part, Record
 
 Line = tuple[str, str]
 
 COUNTED = {"hits", "n"}  # fields of a count
 WIDE = ("Hashes", "Origin")  # lists that need the page's width
+escape = lru_cache(maxsize=10_000)(html.escape)  # names come again and again
 
 
 def terms(lines: Iterable[Line], code: bool = False) -> str:
@@ -31,7 +33,7 @@ def terms(lines: Iterable[Line], code: bool = False) -> str:
 
 def listings(record: Record) -> str:
     """All lists of a run as HTML; what it lacks is left out."""
-    found = [_listing("Rows", _flat(record.rows.model_dump()))]
+    found = [_shared("Rows", record.rows)]
     if record.detection is not None:
         found.append(_listing("Detection", _flat(record.detection.model_dump())))
     if record.probes:
@@ -42,12 +44,18 @@ def listings(record: Record) -> str:
         }
         found.append(_listing("Probes", shares.items()))
     if record.stealth is not None:
-        found.append(_listing("Visibility of the trigger", _flat(record.stealth.model_dump())))
+        found.append(_shared("Visibility of the trigger", record.stealth))
     weights = [(f"{stage} weights", digest) for stage, digest in record.weights.items()]
     hashes = [("record", record.key), *weights, ("data", record.provenance.dataset)]
     costs = [(stage, _told(cost)) for stage, cost in record.costs.items()]
     found += [_listing("Costs", costs), _listing("Hashes", hashes, code=True), _listing("Origin", _origin(record))]
     return "\n".join(found)
+
+
+@lru_cache(maxsize=1000)
+def _shared(title: str, part: Part) -> str:
+    """The list of a part that all runs of a victim have."""
+    return _listing(title, _flat(part.model_dump()))
 
 
 def _listing(title: str, lines: Iterable[Line], code: bool = False) -> str:
