@@ -12,7 +12,7 @@ class Slim:
 
     def __init__(self) -> None:
         self.parts: dict[tuple[Any, ...], Part] = {}
-        self.fields: dict[tuple[Any, ...], set[str]] = {}
+        self.fields: dict[tuple[type[Part], int, frozenset[str] | None], set[str]] = {}
 
     def part(self, part: Part) -> Part:
         """An equal part; the one given must be its reader's own, and is written into, frozen as it is.
@@ -20,10 +20,20 @@ class Slim:
         Pydantic keeps a set of names beside each part, which takes more room than most parts themselves.
         """
         values = vars(part)
-        values.update({name: self.part(value) for name, value in values.items() if isinstance(value, Part)})
-        given = self.fields.setdefault((type(part), *sorted(part.model_fields_set)), part.model_fields_set)
-        object.__setattr__(part, "__pydantic_fields_set__", given)
+        told: list[Any] = [type(part)]
+        for name, value in values.items():
+            if isinstance(value, Part):
+                values[name] = value = self.part(value)
+                value = id(value)  # as good as its value, since each is kept once, or by the one part that has it
+            told.append(value)
+        object.__setattr__(part, "__pydantic_fields_set__", self._given(part))
         try:
-            return self.parts.setdefault((type(part), *values.values()), part)
+            return self.parts.setdefault(tuple(told), part)
         except TypeError:  # it holds a list
             return part
+
+    def _given(self, part: Part) -> set[str]:
+        """The names of its fields that were given: one set for all parts that have the same, most often all."""
+        given, kind = part.model_fields_set, type(part)
+        some = None if len(given) == len(kind.model_fields) else frozenset(given)
+        return self.fields.setdefault((kind, len(given), some), given)
