@@ -82,8 +82,8 @@ class Column:
         encoded = array.dictionary_encode()
         known = self.known
         self.known = {t: known[t] if t in known else self._value(t) for t in encoded.dictionary.to_pylist()}
-        found = [*self.known.values(), ABSENT]
-        return [found[at] for at in encoded.indices.fill_null(-1).to_pylist()]
+        found: dict[int | None, Any] = {None: ABSENT, **dict(enumerate(self.known.values()))}
+        return [found[at] for at in encoded.indices.to_pylist()]  # what fills nulls imports pandas
 
     def _value(self, text: str) -> Any:
         (value,) = self.adapter.validate_json(f"[{text}]")

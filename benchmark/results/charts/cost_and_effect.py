@@ -48,13 +48,13 @@ def cost_and_effect(cells: Sequence[Cell], price: Price = "seconds") -> ChartTyp
     in_time = price == "seconds"
     low, high = _ends([point.x for point in found], in_time)
     title = "seconds of the defense" if in_time else "clean accuracy lost by a model without a backdoor"
-    scale = alt.Scale(type="log" if in_time else "linear", domain=[low, high], nice=False)
+    scale = {"type": "log" if in_time else "linear", "domain": [low, high], "nice": False}
     decades = [10.0**at for at in range(math.ceil(math.log10(low)), math.ceil(math.log10(high)))] if in_time else None
-    ticks = alt.Axis(format="~g", values=decades) if decades else alt.Axis(format="~g" if in_time else "~%")
-    removed = alt.Scale(domain=[min(0.0, *(point.y for point in found)) - MARGIN, 1 + MARGIN], nice=False)
+    ticks = {"format": "~g", "values": decades} if decades else {"format": "~g" if in_time else "~%"}
+    removed = {"domain": [min(0.0, *(point.y for point in found)) - MARGIN, 1 + MARGIN], "nice": False}
     axes = (
         alt.X("x:Q", title=title, scale=scale, axis=ticks),
-        alt.Y("y:Q", title="share of the attack removed", axis=alt.Axis(format="~%"), scale=removed),
+        alt.Y("y:Q", title="share of the attack removed", axis={"format": "~%"}, scale=removed),
     )
     middles = _labelled(_middles(found, in_time), low, high, in_time)
     named = alt.Chart(data(middles)).encode(*axes)

@@ -87,12 +87,12 @@ def detection_curves(curves: Sequence[Curve], log: bool = False) -> ChartType | 
         for x, y in (_from(curve.points, LEAST) if log else curve.points)
     ]
     even = [LEAST ** (1 - at / 30) for at in range(31)] if log else [0.0, 1.0]
-    scale = alt.Scale(type="log", domain=[LEAST, 1]) if log else alt.Scale(domain=[0, 1])
-    ticks = alt.Axis(format="~%", values=[LEAST, 0.01, 0.05, 0.1, 1]) if log else alt.Axis(format="~%")
-    found_axis = alt.Scale(domain=[0, 1])
+    scale = {"type": "log", "domain": [LEAST, 1]} if log else {"domain": [0, 1]}
+    ticks = {"format": "~%", "values": [LEAST, 0.01, 0.05, 0.1, 1]} if log else {"format": "~%"}
+    found_axis = {"domain": [0, 1]}
     axes = (
         alt.X("x:Q", title="false positive rate", scale=scale, axis=ticks),
-        alt.Y("y:Q", title="true positive rate", scale=found_axis, axis=alt.Axis(format="~%")),
+        alt.Y("y:Q", title="true positive rate", scale=found_axis, axis={"format": "~%"}),
     )
     chance = alt.Chart(data([{"x": x, "y": x} for x in even])).mark_line(color=INK, strokeDash=[1, 3], strokeWidth=1)
     drawn = alt.Chart(data(rows)).mark_line(strokeWidth=1.6, opacity=0.85)

@@ -55,12 +55,12 @@ def _shares(one: Comparison, names: Sequence[str], order: Sequence[str]) -> Char
                 for left in seeds[at]
             ]
     both = [one.reference, one.other]
-    legend = alt.Legend(title=None, orient="top", symbolOpacity=1)
+    legend = {"title": None, "orient": "top", "symbolOpacity": 1}
     base = alt.Chart(data(rows)).encode(
         x=alt.X("removed:Q", title="removed, % of the attack"),
         y=_attacks([*order, MEAN]),
-        color=alt.Color("defense:N", scale=alt.Scale(domain=both, range=COLOURS[:2]), legend=legend),
-        shape=alt.Shape("defense:N", scale=alt.Scale(domain=both, range=SHAPES[:2]), legend=legend),
+        color=alt.Color("defense:N", scale={"domain": both, "range": COLOURS[:2]}, legend=legend),
+        shape=alt.Shape("defense:N", scale={"domain": both, "range": SHAPES[:2]}, legend=legend),
     )
     means = base.transform_filter("!datum.seed")
     link = means.mark_line(strokeWidth=1.5).encode(detail="attack:N", color=alt.value(INK), shape=alt.Shape())
@@ -96,8 +96,8 @@ def _sized(chart: ChartType, order: Sequence[str], width: int) -> ChartType:
 
 
 def _attacks(order: Sequence[str], labels: bool = True) -> alt.Y:
-    axis = alt.Axis(labels=labels, ticks=False, domain=False, grid=True)
-    return alt.Y("attack:N", title=None, scale=alt.Scale(domain=list(order)), axis=axis)
+    axis = {"labels": labels, "ticks": False, "domain": False, "grid": True}
+    return alt.Y("attack:N", title=None, scale={"domain": list(order)}, axis=axis)
 
 
 def _name(one: Comparison, pair: Pair) -> str:

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import vl_convert
 from altair.typing import ChartType
 
@@ -28,6 +29,12 @@ def described(chart: ChartType) -> str:
     return str(chart.description)
 
 
+def untitle(chart: ChartType) -> tuple[str, list[str]]:
+    """Take its heading off a chart, for a page that sets it as text; returns the title, and the lines below it."""
+    heading, chart.title = chart.title, alt.Undefined
+    return str(heading["text"]), list(heading["subtitle"])
+
+
 def svg(chart: ChartType, ink: str = INK) -> str:
     """A chart as an SVG element that asks nobody for anything, labelled with its description.
 
@@ -35,7 +42,7 @@ def svg(chart: ChartType, ink: str = INK) -> str:
         chart: made by this package.
         ink: colour of text and axes; `currentColor` where the SVG stands inside a page and follows its text.
     """
-    made = UNUSED.sub("", str(vl_convert.vegalite_to_svg(_spec(chart, ink), allowed_base_urls=[])))
+    made = UNUSED.sub("", str(vl_convert.vegalite_to_svg(_text(chart, ink), allowed_base_urls=[])))
     label = html.escape(described(chart))
     return _renamed(made).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
@@ -59,14 +66,13 @@ def write(chart: ChartType, path: Path) -> None:
     if suffix == ".svg":
         replace(path, svg(chart).encode())
     elif suffix == ".pdf":
-        replace(path, vl_convert.vegalite_to_pdf(_spec(chart, PAPER), allowed_base_urls=[]))
+        replace(path, vl_convert.vegalite_to_pdf(_text(chart, PAPER), allowed_base_urls=[]))
     else:
-        spec = _spec(chart, PAPER, background="white")
+        spec: dict[str, Any] = json.loads(_text(chart, PAPER))
+        spec["config"]["background"] = "white"
         replace(path, vl_convert.vegalite_to_png(spec, scale=SCALE, allowed_base_urls=[]))
 
 
-def _spec(chart: ChartType, ink: str, **changes: str) -> dict[str, Any]:
+def _text(chart: ChartType, ink: str) -> str:
     # Not held against the schema: these charts are, in their tests, and it takes longer than to draw them.
-    spec: dict[str, Any] = json.loads(chart.to_json(validate=False, indent=None).replace(INK, ink))
-    spec["config"] |= changes
-    return spec
+    return str(chart.to_json(validate=False, indent=None)).replace(INK, ink)

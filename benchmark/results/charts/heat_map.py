@@ -36,7 +36,7 @@ def heat_map(cells: Sequence[Cell]) -> ChartType | None:
     if not shown:
         return None
     families = sorted({cell.family for cell in shown})
-    header = alt.Header(labelOrient="bottom", labelExpr="split(datum.label, ' ')", labelFontStyle="italic")
+    header = {"labelOrient": "bottom", "labelExpr": "split(datum.label, ' ')", "labelFontStyle": "italic"}
     column = alt.Column("family:N", title=None, sort=families, header=header)
     squares = alt.layer(*_layers(shown)).properties(width=alt.Step(WIDE), height=alt.Step(HIGH))
     return finished(
@@ -48,15 +48,15 @@ def heat_map(cells: Sequence[Cell]) -> ChartType | None:
 
 
 def _layers(shown: Sequence[Cell]) -> list[alt.Chart]:
-    across = alt.Axis(orient="top", labelAngle=-90, domain=False, ticks=False)
-    down = alt.Axis(domain=False, ticks=False)
+    across = {"orient": "top", "labelAngle": -90, "domain": False, "ticks": False}
+    down = {"domain": False, "ticks": False}
     base = alt.Chart(data([_row(cell) for cell in shown])).encode(
         x=alt.X("defense:N", sort=defenses(shown), title=None, axis=across),
         y=alt.Y("attack:N", sort=attacks(shown), title=None, axis=down),
     )
     ranked, others = base.transform_filter("datum.ranked"), base.transform_filter("!datum.ranked")
-    legend = alt.Legend(format="~%", gradientLength=120)
-    scale = alt.Scale(scheme="cividis", domain=[0, 1], clamp=True)
+    legend = {"format": "~%", "gradientLength": 120}
+    scale = {"scheme": "cividis", "domain": [0, 1], "clamp": True}
     figures = alt.condition(f"datum.removed > {LIGHT}", alt.value("black"), alt.value("white"))
     both, alone = (others.transform_filter(f"datum.number {sign} ''") for sign in ("!=", "=="))
     return [

@@ -1,4 +1,8 @@
-"""How every chart looks: colours for light, dark and colour-blind readers, plain type, no background."""
+"""How every chart looks: colours for light, dark and colour-blind readers, plain type, no background.
+
+Axes, scales and legends are plain dictionaries throughout: Altair's own objects carry every option there is, and each
+layer copies them.
+"""
 
 from __future__ import annotations
 
@@ -40,10 +44,10 @@ def families(rows: Sequence[Row]) -> tuple[alt.Color, alt.Shape]:
     looks = [*known, *((name, COLOURS[-1], SHAPES[0]) for name in sorted(there - set(FAMILIES)))]
     shown = [look for look in looks if look[0] in there]
     names, colours, shapes = ([look[at] for look in shown] for at in range(3))
-    legend = alt.Legend(title=None, orient="bottom", symbolOpacity=1, symbolStrokeWidth=0) if shown else None
+    legend = {"title": None, "orient": "bottom", "symbolOpacity": 1, "symbolStrokeWidth": 0} if shown else None
     return (
-        alt.Color("family:N", scale=alt.Scale(domain=names, range=colours), legend=legend),
-        alt.Shape("family:N", scale=alt.Scale(domain=names, range=shapes), legend=legend),
+        alt.Color("family:N", scale={"domain": names, "range": colours}, legend=legend),
+        alt.Shape("family:N", scale={"domain": names, "range": shapes}, legend=legend),
     )
 
 
@@ -68,16 +72,16 @@ def lines(labels: Sequence[str], field: str, plain: bool = False) -> tuple[alt.C
     dashes = [DASHES[at // len(COLOURS) % len(DASHES)] for at in range(count)]
     if plain:
         colours, dashes = [INK, *colours], [DASHES[0], *dashes]
-    legend = alt.Legend(title=field, symbolType="stroke", symbolStrokeWidth=2, symbolSize=300, symbolOpacity=1)
+    legend = {"title": field, "symbolType": "stroke", "symbolStrokeWidth": 2, "symbolSize": 300, "symbolOpacity": 1}
     return (
-        alt.Color(f"{field}:N", scale=alt.Scale(domain=labels, range=colours), legend=legend),
-        alt.StrokeDash(f"{field}:N", scale=alt.Scale(domain=labels, range=dashes), legend=legend),
+        alt.Color(f"{field}:N", scale={"domain": labels, "range": colours}, legend=legend),
+        alt.StrokeDash(f"{field}:N", scale={"domain": labels, "range": dashes}, legend=legend),
     )
 
 
 def finished(chart: ChartType, title: str, subtitle: Sequence[str], description: str) -> ChartType:
     """A chart with its heading, its text alternative and the house's look."""
-    heading = alt.TitleParams(title, subtitle=list(subtitle), anchor="start", frame="group", offset=12)
+    heading = {"text": title, "subtitle": list(subtitle), "anchor": "start", "frame": "group", "offset": 12}
     text: dict[str, Any] = {"labelFont": FONT, "titleFont": FONT, "labelColor": INK, "titleColor": INK}
     plain = {**text, "titleFontWeight": "normal", "labelLimit": 320}
     dressed: ChartType = chart.properties(title=heading, description=description).configure(  # all at once: each copies
@@ -85,12 +89,17 @@ def finished(chart: ChartType, title: str, subtitle: Sequence[str], description:
         font=FONT,
         padding=8,
         aria=False,
-        view=alt.ViewConfig(stroke=None),
-        axis=alt.AxisConfig(**plain, gridColor=INK, gridOpacity=0.2, domainColor=INK),
-        legend=alt.LegendConfig(**plain),
-        header=alt.HeaderConfig(**text),
-        title=alt.TitleConfig(
-            font=FONT, color=INK, subtitleColor=INK, subtitleFont=FONT, fontSize=13, subtitleFontSize=10
-        ),
+        view={"stroke": None},
+        axis=dict(**plain, gridColor=INK, gridOpacity=0.2, domainColor=INK),
+        legend=dict(**plain),
+        header=dict(**text),
+        title={
+            "font": FONT,
+            "color": INK,
+            "subtitleColor": INK,
+            "subtitleFont": FONT,
+            "fontSize": 13,
+            "subtitleFontSize": 10,
+        },
     )
     return dressed

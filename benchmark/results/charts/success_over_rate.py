@@ -31,8 +31,8 @@ def success_over_rate(cells: Sequence[Cell]) -> ChartType | None:
     labels = [UNDEFENDED, *defenses(shown)]
     rows = [row for attack, group in series.items() for row in _success(attack, group)]
     rates = sorted({float(row["rate"] or 0) for row in rows})
-    across = alt.Scale(type="log", domain=[rates[0] / 1.15, rates[-1] * 1.15], nice=False)
-    ticks = alt.Axis(format="~%", values=rates)
+    across = {"type": "log", "domain": [rates[0] / 1.15, rates[-1] * 1.15], "nice": False}
+    ticks = {"format": "~%", "values": rates}
     base = alt.Chart(data(rows)).encode(x=alt.X("rate:Q", title="training rows poisoned", scale=across, axis=ticks))
     colour, dash = lines(labels, "defense", plain=True)
     made = alt.layer(
@@ -51,7 +51,7 @@ def success_over_rate(cells: Sequence[Cell]) -> ChartType | None:
 
 
 def _success_axis(field: str) -> alt.Y:
-    return alt.Y(field, title="attack success", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="~%"))
+    return alt.Y(field, title="attack success", scale={"domain": [0, 1]}, axis={"format": "~%"})
 
 
 def _rate(cell: Cell) -> float | None:

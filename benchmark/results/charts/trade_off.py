@@ -36,10 +36,10 @@ def trade_off(cells: Sequence[Cell]) -> ChartType | None:
     start, front = placed(attacked.values()), _front(found)
     floor = _floor([*start, *found])
     below = sum(point.y < floor for point in found)
-    accuracy = alt.Scale(domain=[floor, 1], clamp=True, nice=False)
+    accuracy = {"domain": [floor, 1], "clamp": True, "nice": False}
     axes = (
-        alt.X("x:Q", title="attack success, defended (lower is better)", axis=alt.Axis(format="~%")),
-        alt.Y("y:Q", title="clean accuracy, defended (higher is better)", axis=alt.Axis(format="~%"), scale=accuracy),
+        alt.X("x:Q", title="attack success, defended (lower is better)", axis={"format": "~%"}),
+        alt.Y("y:Q", title="clean accuracy, defended (higher is better)", axis={"format": "~%"}, scale=accuracy),
     )
     joined = alt.Chart(data([{"x": x, "y": y} for x, y in front])).encode(*axes)
     numbers = alt.Chart(data(_numbers(list(front)[:LISTED], max(point.x for point in (*start, *found)), floor)))

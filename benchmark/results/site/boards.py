@@ -14,17 +14,19 @@ from benchmark.results.site.figures import slug
 from benchmark.results.standings import Standing
 
 INKS = {"light": "#333a42", "dark": "#c9d1d9"}
-MOST = 200  # cells of a board that are drawn; more fit into no picture, and each takes milliseconds
+MOST = 150  # cells of a board that are drawn; more fit into no picture, and each takes milliseconds
 DETECTORS = 8  # whose curves fit into one chart
 
 Evidences = Callable[[Sequence[str]], Mapping[str, Evidence]]
 
 
 class Figure(NamedTuple):
-    """A chart as two files, `<name>.light.svg` and `<name>.dark.svg`, and the words that stand for it."""
+    """A chart as two files, `<name>.light.svg` and `<name>.dark.svg`, its heading, and the words that stand for it."""
 
-    title: str
+    kind: str
     name: str
+    title: str
+    lines: list[str]
     words: str
     wide: int
     high: int
@@ -113,7 +115,7 @@ def charts(board: Board, evidence: Evidences, folder: Path) -> Iterator[Figure]:
 
     from benchmark.results.charts.cost_and_effect import cost_and_effect
     from benchmark.results.charts.detection_curves import detection_curves, rocs
-    from benchmark.results.charts.files import described, svg
+    from benchmark.results.charts.files import described, svg, untitle
     from benchmark.results.charts.look import INK
     from benchmark.results.charts.success_over_rate import success_over_rate
     from benchmark.results.charts.trade_off import trade_off
@@ -126,12 +128,13 @@ def charts(board: Board, evidence: Evidences, folder: Path) -> Iterator[Figure]:
             ("detection", "Detection", detection_curves(rocs(_detectors(shown, evidence)))),
             ("rates", "Poison rates", success_over_rate(shown)),
         )
-    for name, title, chart in drawn:
+    for name, kind, chart in drawn:
         if chart is not None:
+            title, lines = untitle(chart)  # a page breaks its lines where it must, and need not draw them
             made = svg(chart)
             for theme, ink in INKS.items():
                 (folder / f"{board.slug}-{name}.{theme}.svg").write_text(made.replace(INK, ink))
-            yield Figure(title, f"{board.slug}-{name}", described(chart), *_size(made))
+            yield Figure(kind, f"{board.slug}-{name}", title, lines, described(chart), *_size(made))
 
 
 def _detectors(found: Sequence[Cell], evidence: Evidences) -> list[Cell]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -13,6 +13,7 @@ from tempfile import mkdtemp
 from urllib.parse import urlencode
 
 from benchmark.errors import BadInput
+from benchmark.methods import Method
 from benchmark.results.archive import Archive
 from benchmark.results.leaderboard import Cell, cells
 from benchmark.results.marks import marks
@@ -28,7 +29,7 @@ from benchmark.results.standings import Standing, standings
 
 FIRST = 50  # rows that the page has before its script runs
 PLAIN = 1000  # rows of a table without scripts
-CHUNK = 200  # cells whose pages one process makes before it asks for more
+CHUNK = 100  # cells whose pages one process makes before it asks for more
 FOLDERS = ("boards", "cells", "charts", "methods", "plain")
 MARK = Path("assets", "page.js")  # a folder that has it is a site of ours, and may be replaced
 
@@ -85,7 +86,8 @@ class _Builder:
             (self.folder / name).mkdir()
         assets(self.folder / "assets")
         chunks = [range(start, min(start + CHUNK, len(self.found))) for start in range(0, len(self.found), CHUNK)]
-        drawings, made = shared_out(self._charts, [partial(self._cells, chunk) for chunk in chunks])
+        tasks = [partial(self._cells, chunk) for chunk in chunks]
+        (drawings, yamls), made = shared_out(lambda: (self._charts(), authors.known()), tasks)
         rows = list(chain.from_iterable(made))
         for cell, row in zip(self.found, rows, strict=True):
             for author in self.authors.of(cell):
@@ -93,7 +95,7 @@ class _Builder:
         for start in range(0, len(rows), PLAIN) if len(rows) > FIRST else range(0):
             self._plain(rows, start)
         self._boards(drawings)
-        self._methods()
+        self._methods(yamls)
         self._index(rows, drawings)
 
     def _charts(self) -> list[list[Figure]]:
@@ -158,8 +160,7 @@ class _Builder:
             }
             self.templates.write(self.folder / "boards" / f"{board.slug}.html", "board.html", content)
 
-    def _methods(self) -> None:
-        yamls = authors.known()
+    def _methods(self, yamls: Mapping[str, Sequence[Method]]) -> None:
         for author in self.authors.found.values():
             content = {
                 "author": author,

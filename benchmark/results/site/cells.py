@@ -14,6 +14,7 @@ from benchmark.results.reproduce import command
 from benchmark.results.site.drawings import curve, histogram, picture, roc
 from benchmark.results.site.figures import VICTIMS, Figures, Score
 from benchmark.results.site.listings import listings, terms
+from benchmark.results.site.templating import number
 
 EMPTY = Evidence(clean_inputs=None, triggered_inputs=None, pictures={}, curves={}, roc={}, histograms={})
 STATUS = {  # what a status means, in a sentence that goes on after the word
@@ -73,8 +74,7 @@ def page(figures: Figures, evidence: Mapping[str, Evidence]) -> dict[str, Any]:
         "label": cell.label,
         "meaning": STANDING[cell.standing] if figures.status == "reported" else STATUS[figures.status],
         "standing": None if figures.status == "reported" else STANDING.get(cell.standing),
-        "victims": [(victim, figures.scores[victim]) for victim in VICTIMS if victim in figures.scores],
-        "seeds": _seeds,
+        "scores": _scores(figures),
         "identity": terms(figures.first.identity.items(), code=True),
         "runs": [_run(record, evidence.get(record.key, EMPTY)) for record in cell.records],
         "config": to_json(_settings(figures.first), indent=1).decode(),
@@ -82,10 +82,17 @@ def page(figures: Figures, evidence: Mapping[str, Evidence]) -> dict[str, Any]:
     }
 
 
-def _seeds(score: Score) -> str:
-    """Each seed of a score with its interval and counts, as HTML of numbers alone."""
+def _scores(figures: Figures) -> str:
+    """A table row for each victim, as HTML of numbers and our own words alone; empty where nothing was scored."""
+    shares = [(victim, figures.scores[victim]) for victim in VICTIMS if victim in figures.scores]
+    rows = [f'<tr><th scope="row">{victim}</th>{"".join(map(_score, share.values()))}</tr>' for victim, share in shares]
+    return "\n".join(rows)
+
+
+def _score(score: Score) -> str:
+    """The mean, and below it each seed with its interval and counts."""
     told = [f"{s.rate:.1f} <i>[{s.low:.1f}, {s.high:.1f}]</i> {s.hits}/{s.n}" for s in score.seeds]
-    return "".join([f"<small>{seed}</small>" for seed in told])
+    return f"<td><b>{number(score.mean)}</b>{''.join([f'<small>{seed}</small>' for seed in told])}</td>"
 
 
 def _settings(record: Record) -> dict[str, Any]:

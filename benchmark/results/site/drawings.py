@@ -70,8 +70,10 @@ def curve(name: str, values: Sequence[float]) -> str:
     """Values over their index as a figure; empty where there are not two."""
     if len(values) < 2:
         return ""
-    values = [max(-BIG, min(BIG, value)) for value in values]
     low, high = min(values), max(values)
+    if low < -BIG or high > BIG:
+        values = [max(-BIG, min(BIG, value)) for value in values]
+        low, high = min(values), max(values)
     across, up = WIDTH / (len(values) - 1), (HEIGHT / (high - low)) if high - low > TINY else 0.0
     places = [number for at, value in enumerate(values) for number in (at * across, HEIGHT - (value - low) * up)]
     ends = f"{values[0]:.3g} to {values[-1]:.3g}"
@@ -92,8 +94,10 @@ def _steps(counts: Sequence[float]) -> str:
     most = max(counts, default=0)
     if most <= 0:
         return ""
+    if min(counts) < 0:
+        counts = [max(0, count) for count in counts]
     bar = f"V%.4gh{WIDTH / len(counts):.4g}"
-    bars = bar * len(counts) % tuple([HEIGHT - HEIGHT * (max(0, count) / most) for count in counts])
+    bars = bar * len(counts) % tuple([HEIGHT - HEIGHT * (count / most) for count in counts])
     return f"M0 {HEIGHT}{bars}V{HEIGHT}Z"
 
 

@@ -17,6 +17,7 @@ from benchmark.words import rounded
 
 STEPS = 10  # of the ramp in page.css
 TITLE = "Share of the attack's gain that a defense removed, in percent"
+LINE = "Mean over seeds. Hatched squares are not ranked, and say why. Compare within a family."
 
 
 def heat_map(cells: Sequence[Cell], root: str) -> str:
@@ -34,13 +35,11 @@ def heat_map(cells: Sequence[Cell], root: str) -> str:
     rows = "".join(
         [_row(attack, [squares.get((attack, defense)) for defense in across], root) for attack in attacks(shown)]
     )
-    parts = f"<caption>{TITLE}</caption><thead>{_heads(shown, across)}</thead><tbody>{rows}</tbody>"
-    told = "Mean over seeds. Hatched squares are not ranked, and say why. Compare within a family."
-    scroll = (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Effect"><table class="heat">{parts}</table></div>'
-    )
+    table = f'<table class="heat"><thead>{_heads(shown, across)}</thead><tbody>{rows}</tbody></table>'
+    scroll = f'<div class="scroll" tabindex="0" role="region" aria-label="Effect">{table}</div>'
+    told = f"<figcaption><b>{TITLE}</b><br>{LINE}</figcaption>"
     words = f"<details><summary>Effect in words</summary><p>{escape(removed_in_words(shown))}</p></details>"
-    return f'<figure class="chart">{scroll}<figcaption>{told}</figcaption>{words}</figure>'
+    return f'<figure class="chart">{told}{scroll}{words}</figure>'
 
 
 def _heads(shown: Sequence[Cell], across: Sequence[str]) -> str:
