@@ -12,7 +12,8 @@ class Slim:
 
     def __init__(self) -> None:
         self.parts: dict[tuple[Any, ...], Part] = {}
-        self.fields: dict[tuple[type[Part], int, frozenset[str] | None], set[str]] = {}
+        self.whole: dict[type[Part], set[str]] = {}
+        self.some: dict[tuple[type[Part], frozenset[str]], set[str]] = {}
 
     def part(self, part: Part) -> Part:
         """An equal part; the one given must be its reader's own, and is written into, frozen as it is.
@@ -35,5 +36,7 @@ class Slim:
     def _given(self, part: Part) -> set[str]:
         """The names of its fields that were given: one set for all parts that have the same, most often all."""
         given, kind = part.model_fields_set, type(part)
-        some = None if len(given) == len(kind.model_fields) else frozenset(given)
-        return self.fields.setdefault((kind, len(given), some), given)
+        whole = self.whole.get(kind)
+        if whole is None:
+            whole = self.whole[kind] = set(kind.model_fields)
+        return whole if len(given) == len(whole) else self.some.setdefault((kind, frozenset(given)), given)

@@ -105,10 +105,11 @@ class _Builder:
     def _cells(self, chunk: range) -> list[list[object]]:
         """The pages of some cells, and their rows of the table, whose HTML would be three times as large."""
         rows = []
-        for at in chunk:
+        links = [self._link(at) for at in range(chunk.start - 1, chunk.stop + 1)]
+        for at, before, after in zip(chunk, links, links[2:], strict=False):
             figures = self.figures(self.found[at])
             rows.append(table.row(figures))
-            self._cell(figures, self._link(at - 1), self._link(at + 1))
+            self._cell(figures, before, after)
         return rows
 
     def figures(self, cell: Cell) -> Figures:
