@@ -6,18 +6,20 @@ import re
 
 from synthetic import synthetic
 
+from benchmark.record import Record
 from benchmark.results.leaderboard import cells
 from benchmark.results.marks import Standing
 from benchmark.results.site.cells import page
+from benchmark.results.site.detectors import detectors
 from benchmark.results.site.drawings import curve, histogram, roc
 from benchmark.results.site.figures import Figures
 from benchmark.results.site.heat import heat_map
 
 
 def test_drawings_have_known_paths() -> None:
-    drawn = roc("<b>", [(0, 0), (0.5, 1), (1, 1)], 0.75)
+    drawn = roc("<b>", [[(0, 0), (0.5, 1), (1, 1)], []], 0.75)
     assert 'd="M0 0L0.5 1L1 1"' in drawn and 'aria-label="ROC, &lt;b&gt;: AUROC 0.750"' in drawn
-    assert "ROC</figcaption>" in roc("x", [(0, 0)], None) and roc("x", [], 0.5) == ""
+    assert "ROC</figcaption>" in roc("x", [[(0, 0)]], None) and roc("x", [[]], 0.5) == ""
     drawn = histogram("<b>", {"edges": [0, 1, 2], "positives": [1, 2], "negatives": [0, 0]})
     assert 'class="negative" d=""' in drawn and 'class="positive" d="M0 80V40h80V0h80V80Z"' in drawn
     assert "&lt;b&gt;: suspicion from 0 to 2" in drawn and histogram("x", {"edges": [0.0]}) == ""
@@ -49,6 +51,32 @@ def test_a_heat_map_has_every_number_and_leads_to_the_cells() -> None:
     assert "<span>&lt;i&gt;</span>" in drawn and "<i>" not in drawn
     assert "from 10.0 % (Bad on Beta 5 %) to 100.0 % (&lt;i&gt; on Alpha 5 %) in 4 ranked cells" in drawn
     assert heat_map([], "") == ""
+
+
+def test_detectors_are_shown_on_the_attack_that_most_of_them_met() -> None:
+    """Each with all its seeds, the largest mean area first; what detects nothing is left out."""
+    met = [("Alpha", "Weak", 0.6), ("Alpha", "<i>", 0.9), ("Beta", "<i>", 0.99), ("Alpha", "Repair", None)]
+    records = [looking(attack, name, seed, area) for attack, name, area in met for seed in range(2)]
+    found = cells(records)
+    evidence = {r.key: r.evidence for r in records if r.evidence is not None}
+    drawn = detectors(found, lambda keys: {key: evidence[key] for key in keys}, "../")
+    assert re.findall(r"<a [^>]*>(.*?)</a>, AUROC ([0-9.]+)", drawn) == [("&lt;i&gt;", "0.900"), ("Weak", "0.600")]
+    assert drawn.count('d="M0 0L0.1 0.9L1 1"') == 2 and drawn.count('d="M0 0L0.1 0.6L1 1"') == 2, "a line a seed"
+    assert "On Alpha 5 %" in drawn and "<i>" not in drawn
+    for cell in found:
+        met_by_most = cell.label["attack"] == "Alpha 5 %" and cell.label["defense"] != "Repair"
+        assert (f'href="../cells/{Figures(cell).slug}.html"' in drawn) == met_by_most
+    assert detectors([cell for cell in found if cell.label["defense"] == "Repair"], lambda keys: {}, "../") == ""
+
+
+def looking(attack: str, name: str, seed: int, area: float | None) -> Record:
+    """A filter's record with an area under its curve, or one that looks at nothing."""
+    apart = {"auroc": area, "tpr_at_1": None, "tpr_at_5": None, "positives": 1, "negatives": 1}
+    rows = {"separation": apart, "within_target": apart}
+    rows |= dict.fromkeys(("precision", "recall", "false_flags", "control_flags"))
+    told = {"rows": rows, "inputs": None, "model": None} if area else None
+    curve = [(0, 0), (0.1, area), (1, 1)] if area else []
+    return synthetic(attack, name, seed, detection=told, evidence__roc={"rows": curve})
 
 
 def test_a_cell_says_how_far_its_records_are_trusted() -> None:

@@ -10,18 +10,14 @@ from typing import NamedTuple
 import altair as alt
 from altair.typing import ChartType
 
-from benchmark.record import Record
 from benchmark.results.charts.look import COLOURS, DASHES, INK, SIDE, data, finished, lines
-from benchmark.results.charts.points import Row
+from benchmark.results.charts.points import Roc, Row, looked_at
 from benchmark.results.leaderboard import Cell
 from benchmark.words import counted, percent
 
 HEIGHT = SIDE * 5 // 6
 LEAST = 1e-3  # false positive rate at which a logarithmic axis begins
 MOST = len(COLOURS) * len(DASHES)  # names whose lines can be told apart
-LOOKED_AT = ("rows", "inputs separation")  # names of the evidence's curves over all rows, or all inputs
-
-Roc = Sequence[tuple[float, float]]
 
 
 class Curve(NamedTuple):
@@ -46,13 +42,8 @@ def rocs(cells: Sequence[Cell]) -> list[Curve]:
         Curve(cell.label["defense"], cell.label["attack"], record.seed, points)
         for cell in cells
         for record in cell.records
-        if (points := _points(record))
+        if (points := looked_at(record.evidence))
     ]
-
-
-def _points(record: Record) -> Roc:
-    found = record.evidence.roc if record.evidence else {}
-    return next((found[looked] for looked in LOOKED_AT if looked in found), ())
 
 
 def told_apart(curves: Sequence[Curve]) -> dict[str, list[Curve]]:

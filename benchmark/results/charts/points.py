@@ -8,14 +8,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from benchmark.record import Evidence
 from benchmark.results.leaderboard import Cell
 from benchmark.words import counted, percent
 
 Row = dict[str, str | float | bool | None]
+Roc = Sequence[tuple[float, float]]  # (false, true positive rate), ascending
 
 DIGITS = re.compile(r"([0-9]+)")
 SHORT: Mapping[str, str] = {"attack failed": "failed", "not applicable": "n/a"}  # statuses too long for a square
 REFERENCES = ("no attack", "no defense")  # cells without something to remove, or without something that removes
+LOOKED_AT = ("rows", "inputs separation")  # names of the evidence's curves over all rows, or all inputs
 WITHOUT_GAIN = ("attack failed", "not applicable")  # their removed share means nothing
 
 
@@ -79,6 +82,12 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
             front.append(at)
             best, met = high, low
     return front
+
+
+def looked_at(evidence: Evidence | None) -> Roc:
+    """A filter's curve on all training rows, or an input detector's on all triggered inputs; empty without either."""
+    found = evidence.roc if evidence else {}
+    return next((found[name] for name in LOOKED_AT if name in found), ())
 
 
 def removed(cell: Cell) -> float | None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.record import Evidence
 from benchmark.results.leaderboard import Cell
+from benchmark.results.site.detectors import Evidences, detectors
 from benchmark.results.site.figures import slug
+from benchmark.results.site.heat import heat_map
 from benchmark.results.standings import Standing
 
 INKS = {"light": "#333a42", "dark": "#c9d1d9"}
 MOST = 150  # cells of a board that are drawn; more fit into no picture, and each takes milliseconds
-DETECTORS = 8  # whose curves fit into one chart
-
-Evidences = Callable[[Sequence[str]], Mapping[str, Evidence]]
 
 
 class Figure(NamedTuple):
@@ -30,6 +28,22 @@ class Figure(NamedTuple):
     words: str
     wide: int
     high: int
+
+
+class Drawn(NamedTuple):
+    """What a board's page shows.
+
+    Attributes:
+        cells: those that are drawn.
+        effect: the heat map, as HTML.
+        detection: what detectors find, as HTML.
+        charts: all others.
+    """
+
+    cells: list[Cell]
+    effect: str
+    detection: str
+    charts: list[Figure]
 
 
 @dataclass
@@ -100,54 +114,44 @@ def fitting(board: Board) -> list[Cell]:
         if room < 0 and kept:
             break
         kept.add(attack)
-    return [cell for cell in board.cells if cell.label["attack"] in kept]
+    return [cell for cell in board.cells if cell.label["attack"] in kept][:MOST]
 
 
-def charts(board: Board, evidence: Evidences, folder: Path) -> Iterator[Figure]:
-    """Draw what the cells hold, the heat map apart, and leave each as two files; empty charts are left out.
+def drawn(board: Board, evidence: Evidences, folder: Path) -> Drawn:
+    """Draw what the cells hold.
 
     Args:
         board: to be drawn.
         evidence: of records, by their keys.
-        folder: for the files.
+        folder: for the charts' files.
     """
+    shown = fitting(board)
+    return Drawn(shown, heat_map(shown, "../"), detectors(shown, evidence, "../"), list(_charts(board, shown, folder)))
+
+
+def _charts(board: Board, shown: Sequence[Cell], folder: Path) -> Iterator[Figure]:
+    """Charts that are not empty, each left as two files."""
     from altair.utils.schemapi import debug_mode  # it takes seconds, and the charts import it too
 
     from benchmark.results.charts.cost_and_effect import cost_and_effect
-    from benchmark.results.charts.detection_curves import detection_curves, rocs
     from benchmark.results.charts.files import described, svg, untitle
     from benchmark.results.charts.look import INK
     from benchmark.results.charts.success_over_rate import success_over_rate
     from benchmark.results.charts.trade_off import trade_off
 
-    shown = fitting(board)
     with debug_mode(False):  # which holds every part against a schema, as the charts' tests do
-        drawn = (
+        made = (
             ("trade-off", "Trade-off", trade_off(shown)),
             ("cost", "Cost and effect", cost_and_effect(shown)),
-            ("detection", "Detection", detection_curves(rocs(_detectors(shown, evidence)))),
             ("rates", "Poison rates", success_over_rate(shown)),
         )
-    for name, kind, chart in drawn:
+    for name, kind, chart in made:
         if chart is not None:
             title, lines = untitle(chart)  # a page breaks its lines where it must, and need not draw them
-            made = svg(chart)
+            drawing = svg(chart)
             for theme, ink in INKS.items():
-                (folder / f"{board.slug}-{name}.{theme}.svg").write_text(made.replace(INK, ink))
-            yield Figure(kind, f"{board.slug}-{name}", title, lines, described(chart), *_size(made))
-
-
-def _detectors(found: Sequence[Cell], evidence: Evidences) -> list[Cell]:
-    """Cells of as many detectors as fit, with their curves, on the attack that most of them met."""
-    looking = [cell for cell in found if any(d and (d.rows or d.inputs) for d in (r.detection for r in cell.records))]
-    counts = Counter(cell.label["attack"] for cell in looking)
-    shown = [cell for cell in looking if cell.label["attack"] == max(counts, key=lambda attack: counts[attack])]
-    whole = []
-    for cell in shown[:DETECTORS]:
-        held = evidence([record.key for record in cell.records])
-        records = [record.model_copy(update={"evidence": held.get(record.key)}) for record in cell.records]
-        whole.append(replace(cell, records=records))
-    return whole
+                (folder / f"{board.slug}-{name}.{theme}.svg").write_text(drawing.replace(INK, ink))
+            yield Figure(kind, f"{board.slug}-{name}", title, lines, described(chart), *_size(drawing))
 
 
 def _size(made: str) -> tuple[int, int]:

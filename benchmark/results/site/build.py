@@ -18,7 +18,7 @@ from benchmark.results.archive import Archive
 from benchmark.results.leaderboard import Cell, cells
 from benchmark.results.marks import marks
 from benchmark.results.site import authors, table
-from benchmark.results.site.boards import Board, Figure, boards, charts, fitting, groups
+from benchmark.results.site.boards import Board, Drawn, boards, drawn, groups
 from benchmark.results.site.cells import STATUS, Link, page
 from benchmark.results.site.cores import shared_out
 from benchmark.results.site.figures import Figures, Rank
@@ -87,7 +87,7 @@ class _Builder:
         assets(self.folder / "assets")
         chunks = [range(start, min(start + CHUNK, len(self.found))) for start in range(0, len(self.found), CHUNK)]
         tasks = [partial(self._cells, chunk) for chunk in chunks]
-        (drawings, yamls), made = shared_out(lambda: (self._charts(), authors.known()), tasks)
+        (drawings, yamls), made = shared_out(lambda: (self._drawings(), authors.known()), tasks)
         rows = list(chain.from_iterable(made))
         for cell, row in zip(self.found, rows, strict=True):
             for author in self.authors.of(cell):
@@ -96,11 +96,11 @@ class _Builder:
             self._plain(rows, start)
         self._boards(drawings)
         self._methods(yamls)
-        self._index(rows, drawings)
+        self._index(rows, drawings[0])
 
-    def _charts(self) -> list[list[Figure]]:
+    def _drawings(self) -> list[Drawn]:
         """Of each board."""
-        return [list(charts(board, self.archive.evidence, self.folder / "charts")) for board in self.boards]
+        return [drawn(board, self.archive.evidence, self.folder / "charts") for board in self.boards]
 
     def _cells(self, chunk: range) -> list[list[object]]:
         """The pages of some cells, and their rows of the table, whose HTML would be three times as large."""
@@ -147,16 +147,13 @@ class _Builder:
         }
         self.templates.write(self.folder / "plain" / f"{content['page']}.html", "plain.html", content)
 
-    def _boards(self, drawings: Sequence[list[Figure]]) -> None:
-        for board, drawn in zip(self.boards, drawings, strict=True):
+    def _boards(self, drawings: Sequence[Drawn]) -> None:
+        for board, made in zip(self.boards, drawings, strict=True):
             names = ("dataset", "architecture", "recipe")
-            shown = fitting(board)
             content = {
                 "board": board,
                 "groups": groups(board),
-                "effect": heat_map(shown, "../"),
-                "charts": drawn,
-                "shown": len(shown),
+                "drawn": made,
                 "filters": urlencode({name: board.cells[0].label[name] for name in names}),
             }
             self.templates.write(self.folder / "boards" / f"{board.slug}.html", "board.html", content)
@@ -170,7 +167,7 @@ class _Builder:
             }
             self.templates.write(self.folder / "methods" / f"{author.slug}.html", "method.html", content)
 
-    def _index(self, rows: list[list[object]], drawings: Sequence[list[Figure]]) -> None:
+    def _index(self, rows: list[list[object]], largest: Drawn) -> None:
         statuses = Counter(str(row[AT["status"]]) for row in rows)
         columns = [column._asdict() for column in table.COLUMNS]
         content = {
@@ -182,8 +179,8 @@ class _Builder:
             "first": FIRST,
             "static": "".join(html(row, "") for row in rows[:FIRST]),
             "boards": self.boards,
-            "effect": heat_map(fitting(self.boards[0]), ""),  # of the largest board, as is what follows
-            "glance": drawings[0][:1],
+            "effect": heat_map(largest.cells, ""),
+            "glance": largest.charts[:1],
             "methods": self.authors.listed(),
             "data": embedded({"columns": columns, "facets": table.FACETS, "rows": rows}),
         }

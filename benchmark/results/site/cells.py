@@ -130,7 +130,7 @@ def _losses(stage: str, values: tuple[float, ...]) -> str:
 
 def _detector(record: Record, evidence: Evidence, name: str) -> str:
     """What a detector's scores look like in one run."""
-    drawn = roc(name, evidence.roc.get(name, []), _auroc(record, name))
+    drawn = roc(name, [evidence.roc.get(name, [])], _auroc(record, name))
     return histogram(name, evidence.histograms.get(name, {})) + drawn
 
 

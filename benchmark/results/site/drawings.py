@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import chain
 
+from benchmark.results.charts.points import Roc
+
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 WIDTH, HEIGHT = 160, 80  # units of a histogram or a curve; a ROC is a square of 1
 BIG, TINY = 1e300, 1e-300  # larger numbers would overflow in a difference, and smaller ones in a quotient
@@ -28,24 +30,29 @@ def picture(uri: str | None, words: str, told: str) -> str:
     return f'<figure><img src="{uri}" alt="{escape(words)}"><figcaption>{escape(told)}</figcaption></figure>'
 
 
-def roc(name: str, points: Sequence[tuple[float, float]], auroc: float | None) -> str:
-    """A ROC as a figure, false positives to the right; empty without points.
+def roc(name: str, curves: Sequence[Roc], auroc: float | None, told: str = "ROC") -> str:
+    """ROCs in one square as a figure, false positives to the right; empty without any.
 
     Args:
-        name: of the detector's view.
-        points: (false, true positive rate); what lies outside of the square is drawn at its edge.
-        auroc: the area, if the record tells it.
+        name: of the detector or of its view.
+        curves: a line each; what lies outside of the square is drawn at its edge.
+        auroc: the area below them, if records tell it.
+        told: what stands below the square, before the area, as HTML.
     """
-    if not points:
+    lines = "".join([f'<path class="line" d="{_path(_squared(points))}"/>' for points in curves if points])
+    if not lines:
         return ""
     area = "" if auroc is None else f"AUROC {auroc:.3f}"
-    places = list(chain.from_iterable(points))
-    if min(places) < 0 or max(places) > 1:
-        places = [max(0, min(1, rate)) for rate in places]
-    paths = f'<path class="chance" d="M0 0L1 1"/><path class="line" d="{_path(places)}"/>'
+    paths = f'<path class="chance" d="M0 0L1 1"/>{lines}'
     shapes = f'<g transform="matrix(1 0 0 -1 0 1)">{paths}</g>'  # upwards, and no sum for each point
     label = f"ROC, {escape(name)}{area and ': ' + area}"
-    return _drawn("plot square", "0 0 1 1", label, shapes, f"ROC{area and ', ' + area}")
+    return _drawn("plot square", "0 0 1 1", label, shapes, f"{told}{area and ', ' + area}")
+
+
+def _squared(points: Roc) -> list[float]:
+    """First and second numbers in turn, between 0 and 1."""
+    places = list(chain.from_iterable(points))
+    return places if min(places) >= 0 and max(places) <= 1 else [max(0, min(1, rate)) for rate in places]
 
 
 def histogram(name: str, bins: Mapping[str, Sequence[float]]) -> str:
