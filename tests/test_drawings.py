@@ -18,10 +18,12 @@ from benchmark.results.site.heat import heat_map
 
 def test_drawings_have_known_paths() -> None:
     drawn = roc("<b>", [[(0, 0), (0.5, 1), (1, 1)], []], 0.75)
-    assert 'd="M0 0L0.5 1L1 1"' in drawn and 'aria-label="ROC, &lt;b&gt;: AUROC 0.750"' in drawn
+    assert 'd="M0,0L0.5,1L1,1"' in drawn and 'aria-label="ROC, &lt;b&gt;: AUROC 0.750"' in drawn
     assert "ROC</figcaption>" in roc("x", [[(0, 0)]], None) and roc("x", [[]], 0.5) == ""
     drawn = histogram("<b>", {"edges": [0, 1, 2], "positives": [1, 2], "negatives": [0, 0]})
-    assert 'class="negative" d=""' in drawn and 'class="positive" d="M0 80V40h80V0h80V80Z"' in drawn
+    assert '<path class="negative" d=""/>' in drawn
+    assert 'class="positive" transform="matrix(80 0 0 -40 0 80)" d="M0 0V1h1V2h1V0Z"' in drawn
+    assert 'd=""' in histogram("x", {"edges": [0, 1, 2], "positives": [5e-324, 0]})
     assert "&lt;b&gt;: suspicion from 0 to 2" in drawn and histogram("x", {"edges": [0.0]}) == ""
     drawn = curve("<b>", [1, 3, 2])
     assert 'd="M0 80L80 0L160 40"' in drawn and "&lt;b&gt;: 3 values from 1 to 2, between 1 and 3" in drawn
@@ -61,7 +63,7 @@ def test_detectors_are_shown_on_the_attack_that_most_of_them_met() -> None:
     evidence = {r.key: r.evidence for r in records if r.evidence is not None}
     drawn = detectors(found, lambda keys: {key: evidence[key] for key in keys}, "../")
     assert re.findall(r"<a [^>]*>(.*?)</a>, AUROC ([0-9.]+)", drawn) == [("&lt;i&gt;", "0.900"), ("Weak", "0.600")]
-    assert drawn.count('d="M0 0L0.1 0.9L1 1"') == 2 and drawn.count('d="M0 0L0.1 0.6L1 1"') == 2, "a line a seed"
+    assert drawn.count('d="M0.0,0.0L0.1,0.9L1.0,1.0"') == 2 and drawn.count("L0.1,0.6L") == 2, "a line a seed"
     assert "On Alpha 5 %" in drawn and "<i>" not in drawn
     for cell in found:
         met_by_most = cell.label["attack"] == "Alpha 5 %" and cell.label["defense"] != "Repair"

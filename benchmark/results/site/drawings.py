@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import chain
 
+from pydantic_core import to_json
+
 from benchmark.results.charts.points import Roc
 
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
@@ -39,7 +41,7 @@ def roc(name: str, curves: Sequence[Roc], auroc: float | None, told: str = "ROC"
         auroc: the area below them, if records tell it.
         told: what stands below the square, before the area, as HTML.
     """
-    lines = "".join([f'<path class="line" d="{_path(_squared(points))}"/>' for points in curves if points])
+    lines = "".join([f'<path class="line" d="{_joined(points)}"/>' for points in curves if points])
     if not lines:
         return ""
     area = "" if auroc is None else f"AUROC {auroc:.3f}"
@@ -49,10 +51,12 @@ def roc(name: str, curves: Sequence[Roc], auroc: float | None, told: str = "ROC"
     return _drawn("plot square", "0 0 1 1", label, shapes, f"{told}{area and ', ' + area}")
 
 
-def _squared(points: Roc) -> list[float]:
-    """First and second numbers in turn, between 0 and 1."""
+def _joined(points: Roc) -> str:
+    """Points of the unit square joined by lines; as JSON, whose numbers are written quickest."""
     places = list(chain.from_iterable(points))
-    return places if min(places) >= 0 and max(places) <= 1 else [max(0, min(1, rate)) for rate in places]
+    if min(places) < 0 or max(places) > 1:
+        points = [(max(0, min(1, x)), max(0, min(1, y))) for x, y in points]
+    return "M" + to_json(points)[2:-2].decode().replace("],[", "L")
 
 
 def histogram(name: str, bins: Mapping[str, Sequence[float]]) -> str:
@@ -66,7 +70,7 @@ def histogram(name: str, bins: Mapping[str, Sequence[float]]) -> str:
     if len(edges) < 2:
         return ""
     kinds = ("negative", "positive")
-    shapes = "".join([f'<path class="{kind}" d="{_steps(bins.get(f"{kind}s", []))}"/>' for kind in kinds])
+    shapes = "".join([_steps(kind, bins.get(f"{kind}s", [])) for kind in kinds])
     label = f"Histogram of suspicion, {escape(name)}: {edges[0]:.4g} to {edges[-1]:.4g}"
     keys = '<span class="key negative">clean</span>, <span class="key positive">to be found</span>'
     told = f"{escape(name)}: suspicion from {edges[0]:.3g} to {edges[-1]:.3g}; {keys}, each to its own height"
@@ -96,16 +100,15 @@ def _drawn(kind: str, box: str, label: str, shapes: str, told: str, stretched: b
     return f"<figure>{drawing}<figcaption>{told}</figcaption></figure>"
 
 
-def _steps(counts: Sequence[float]) -> str:
-    """A closed outline of bars side by side."""
+def _steps(kind: str, counts: Sequence[float]) -> str:
+    """Bars side by side as a closed outline, one wide and as high as they count, then stretched to the picture."""
     most = max(counts, default=0)
-    if most <= 0:
-        return ""
+    if most < TINY:
+        return f'<path class="{kind}" d=""/>'
     if min(counts) < 0:
         counts = [max(0, count) for count in counts]
-    bar = f"V%.4gh{WIDTH / len(counts):.4g}"
-    bars = bar * len(counts) % tuple([HEIGHT - HEIGHT * (count / most) for count in counts])
-    return f"M0 {HEIGHT}{bars}V{HEIGHT}Z"
+    stretched = f"matrix({WIDTH / len(counts):.4g} 0 0 {-HEIGHT / most:.4g} 0 {HEIGHT})"
+    return f'<path class="{kind}" transform="{stretched}" d="M0 0V{"h1V".join(map(str, counts))}h1V0Z"/>'
 
 
 def _path(places: Sequence[float]) -> str:
