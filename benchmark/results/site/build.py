@@ -16,11 +16,12 @@ from benchmark.errors import BadInput
 from benchmark.methods import Method
 from benchmark.results.archive import Archive
 from benchmark.results.leaderboard import Cell, cells
+from benchmark.results.marks import Standing as Mark
 from benchmark.results.marks import marks
 from benchmark.results.site import authors, table
 from benchmark.results.site.boards import Board, Drawn, boards, drawn, groups
 from benchmark.results.site.cells import STATUS, Link, page
-from benchmark.results.site.cores import shared_out
+from benchmark.results.site.cores import shared_out, unwritten
 from benchmark.results.site.figures import Figures, Rank
 from benchmark.results.site.heat import heat_map
 from benchmark.results.site.rows import AT, html
@@ -50,9 +51,14 @@ def build(source: Path, site: Path) -> int:
     if site.exists() and not (site / MARK).is_file() and any(site.iterdir()):
         raise BadInput(f"{site}: holds other files than pages made here; give another folder, or empty it")
     archive = Archive(source)
-    found = cells(archive.records, marks(source))
-    if not found:
+    if not archive.records:
         raise BadInput(f"{source}: holds no record; run scripts/run.py first, or give --store or --records")
+    with unwritten():
+        return _built(archive, marks(source), site)
+
+
+def _built(archive: Archive, known: Mapping[str, Mark], site: Path) -> int:
+    found = cells(archive.records, known)
     site.parent.mkdir(parents=True, exist_ok=True)
     made = Path(mkdtemp(prefix=f".{site.name}-", dir=site.parent))
     try:

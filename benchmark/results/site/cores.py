@@ -12,6 +12,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
 from typing import TypeVar
 
+RARELY = 50_000  # objects made before the collector looks at them: pages leave little that goes in circles
+
 Own = TypeVar("Own")
 Result = TypeVar("Result")
 Task = Callable[[], Result]
@@ -36,7 +38,7 @@ def shared_out(own: Callable[[], Own], tasks: Sequence[Task[Result]]) -> tuple[O
     others = min(len(tasks), len(os.sched_getaffinity(0)) - 1) if sys.platform == "linux" else 0
     context = multiprocessing.get_context("fork" if others else None)
     counter: Synchronized[int] = context.Value("l", 0)
-    with _unwritten():
+    with unwritten():
         pipes: list[Connection] = []
         processes = []
         try:
@@ -93,11 +95,17 @@ def _told(pipe: Connection) -> dict[int, Result]:
 
 
 @contextmanager
-def _unwritten() -> Iterator[None]:
-    """Keep the collector off what is there: it would write to every object, and so copy the memory that is shared."""
-    gc.collect()
+def unwritten() -> Iterator[None]:
+    """Keep the collector off what is there: it would walk all of it, write to it, and so copy the memory it shares."""
+    within = gc.get_freeze_count() > 0  # of another such block, which has the last word
+    if not within:
+        gc.collect()
     gc.freeze()
+    thresholds = gc.get_threshold()
+    gc.set_threshold(RARELY)
     try:
         yield
     finally:
-        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+        if not within:
+            gc.unfreeze()
