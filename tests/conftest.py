@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 import benchmark
+import benchmark.cli
 from benchmark.config import compose
 from benchmark.run import planned
 from benchmark.types import Inputs, Poisoned, Role, Split, Targets
@@ -74,12 +75,16 @@ def python(*arguments: str, path: Path | None = None, **environment: str) -> sub
 
 
 def here(path: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The same of a script that Hydra does not start, in this process: imports are most of what a short one takes."""
+    """The same of a script that Hydra does not start, in this process: imports are most of what a short one takes.
+
+    That it starts on its own is for each script's first test, by `python`.
+    """
     out, told, command = io.StringIO(), io.StringIO(), [path, *arguments]
     with (
         contextlib.chdir(ROOT),
         patch.dict(os.environ, {**_surroundings(), **environment}, clear=True),
         patch.object(sys, "argv", command),
+        patch.object(benchmark.cli, "TRACEBACKS", False),  # which was read from the environment before
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(told),
         pytest.raises(SystemExit) as left,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, config, here
+from conftest import ROOT, config, here, python
 from synthetic import synthetic
 
 import benchmark
@@ -491,7 +491,7 @@ def test_the_script_says_why_and_does_nothing(sent: Path, made: list[Content], t
     content = copy(made[0])
     content["config"]["defense"] = {"_target_": "os.system", "command": f"touch {tmp_path}/owned"}
     path = send(tmp_path / "hostile", content)
-    ended = here("scripts/admit.py", str(path), "--into", str(tmp_path / "records"), "--verify", "1", "--preliminary")
+    ended = python("scripts/admit.py", str(path), "--into", str(tmp_path / "records"), "--verify", "1", "--preliminary")
     assert ended.returncode == 2 and "Traceback" not in ended.stderr
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"postern: {path}: refused: _target_='os.system': lies outside")

@@ -322,7 +322,7 @@ def test_a_place_where_no_picture_can_be_is_bad_input(found: list[Cell], tmp_pat
 def test_the_script_draws_a_slice_and_says_what_it_shows(tmp_path: Path) -> None:
     write(iter(three("Alpha", "Good", 0.1) + three("Beta", "Good", 0.4)), tmp_path / "records")
     out = tmp_path / "figure.svg"
-    done = here("scripts/figure.py", "heat_map", str(out), f"--records={tmp_path}/records", "--attack", "beta")
+    done = python("scripts/figure.py", "heat_map", str(out), f"--records={tmp_path}/records", "--attack", "beta")
     assert done.returncode == 0, done.stderr
     assert "Removed share of 1 attack by 1 defense: from 60.0 %" in done.stdout and out.read_text().startswith("<svg")
 

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from conftest import here
+from conftest import here, python
 from synthetic import synthetic, write
 
 from benchmark.errors import BadInput
@@ -46,7 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_verdict_a_table_what_is_missing_and_a_figure(folder: Path, tmp_path: Path) -> None:
     picture = tmp_path / "compared.svg"
-    done = here("scripts/compare.py", "fine_tuning", "FinePruning", "--records", str(folder), "--figure", str(picture))
+    done = python(
+        "scripts/compare.py", "fine_tuning", "FinePruning", "--records", str(folder), "--figure", str(picture)
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("FinePruning removes 12.5 points more of the attack than FineTuning [")
     assert "over 6 attacks x 3 seeds" in done.stdout and "Wilcoxon p = 0.031." in done.stdout

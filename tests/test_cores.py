@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from benchmark.errors import BadInput
 from benchmark.results.site import cores
-from benchmark.results.site.cores import shared_out
+from benchmark.results.site.cores import shared_out, unwritten
 
 
 @pytest.fixture(params=[1, 2, 5])
@@ -59,6 +60,15 @@ def test_a_process_that_ends_early_is_noticed(end: Callable[[], None], monkeypat
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: range(2))
     with pytest.raises(RuntimeError, match="ended before its work was done"):
         shared_out(lambda: time.sleep(0.5), [end])
+
+
+def test_the_collector_is_as_it_was_behind_an_error() -> None:
+    before = gc.get_threshold()
+    with pytest.raises(BadInput), unwritten():
+        assert gc.get_freeze_count() > 0 and gc.get_threshold() != before
+        shared_out(int, [int])
+        raise BadInput("stops")
+    assert gc.get_freeze_count() == 0 and gc.get_threshold() == before
 
 
 def test_no_task_is_no_work() -> None:

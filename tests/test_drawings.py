@@ -68,6 +68,7 @@ def test_detectors_are_shown_on_the_attack_that_most_of_them_met() -> None:
     for cell in found:
         met_by_most = cell.label["attack"] == "Alpha 5 %" and cell.label["defense"] != "Repair"
         assert (f'href="../cells/{Figures(cell).slug}.html"' in drawn) == met_by_most
+    assert detectors(found, lambda keys: {}, "../") == "", "areas without curves"
     assert detectors([cell for cell in found if cell.label["defense"] == "Repair"], lambda keys: {}, "../") == ""
 
 

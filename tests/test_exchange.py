@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import here
+from conftest import here, python
 from safetensors import SafetensorError, safe_open
 from test_inventory import STRANGER, artefact, place, stock
 from test_lease import Hands
@@ -479,7 +479,7 @@ def test_the_script_exports_and_imports(tmp_path: Path) -> None:
     first, second = stock(tmp_path / "a"), stock(tmp_path / "a", seed=1)
     place(tmp_path / "a", first, "control").unlink()
     where = ("--store", str(tmp_path / "a"))
-    done = here("scripts/store.py", "export", str(tmp_path / "all.tar"), *where)
+    done = python("scripts/store.py", "export", str(tmp_path / "all.tar"), *where)
     assert done.returncode == 0 and done.stdout.startswith("2 files, ")
     done = here("scripts/store.py", "export", str(tmp_path / "x.tar"), first.key, "--victims", *where)
     assert done.stdout.splitlines()[0] == f"left out: control of {first.key} (missing)"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, here
+from conftest import ROOT, here, python
 from safetensors.numpy import save
 
 from benchmark.attempts import PATIENCE, note
@@ -164,7 +164,7 @@ def test_durations_in_words(duration: float, text: str) -> None:
 def test_the_script_shows_the_latest_sweep(tmp_path: Path) -> None:
     for name in ("2026-01-01_00-00-00", "2026-01-02_00-00-00"):
         announce(tmp_path / "sweeps" / name, RUNS[: int(name[9])])
-    done = here("scripts/status.py", "--store", str(tmp_path))
+    done = python("scripts/status.py", "--store", str(tmp_path))
     assert done.returncode == 0 and "2026-01-02" in done.stdout and "2 waiting of 2" in done.stdout
     done = here("scripts/status.py", "--store", str(tmp_path), "--sweep", "2026-01-01_00-00-00")
     assert "1 waiting of 1" in done.stdout

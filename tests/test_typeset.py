@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import here
+from conftest import here, python
 from synthetic import synthetic, write
 
 from benchmark.errors import BadInput
@@ -269,7 +269,7 @@ def test_every_score_can_be_printed(found: list[Cell]) -> None:
 
 def test_the_script_prints_a_slice(tmp_path: Path) -> None:
     write(iter(three("Alpha", "First", 0.1) + three("Beta", "First", 0.4)), tmp_path / "records")
-    done = here("scripts/table.py", "--store", str(tmp_path), "--attack", "beta", "--score", "asr", "--latex")
+    done = python("scripts/table.py", "--store", str(tmp_path), "--attack", "beta", "--score", "asr", "--latex")
     assert done.returncode == 0, done.stderr
     assert r"Beta 5 \% & 40.0 \\" in done.stdout and "Alpha" not in done.stdout
 

@@ -8,7 +8,7 @@ from benchmark.record import Part
 
 
 class Slim:
-    """Parts seen so far; what comes later and is equal becomes one of them."""
+    """Parts seen so far; what comes later and is equal becomes one of them, unless it holds a list."""
 
     def __init__(self) -> None:
         self.parts: dict[tuple[Any, ...], Part] = {}

@@ -9,16 +9,15 @@ from altair.typing import ChartType
 
 from benchmark.results.charts.look import INK, data, finished
 from benchmark.results.charts.points import (
-    SHORT,
+    EFFECT,
     Row,
     attacks,
     defenses,
     one_board,
-    removed,
     removed_in_words,
+    square,
 )
 from benchmark.results.leaderboard import Cell
-from benchmark.words import rounded
 
 WIDE, HIGH = 50, 30  # pixels of a square: the longest status in small type, and two lines
 # The ramp is cividis: even in lightness, and the same for readers who see no red or no green
@@ -41,8 +40,8 @@ def heat_map(cells: Sequence[Cell]) -> ChartType | None:
     squares = alt.layer(*_layers(shown)).properties(width=alt.Step(WIDE), height=alt.Step(HIGH))
     return finished(
         squares.facet(column=column, spacing=8).resolve_scale(x="independent"),
-        "Share of the attack's gain that a defense removed, in percent",
-        ["Mean over seeds. Hatched squares are not ranked, and say why. Compare within a family."],
+        EFFECT[0],
+        [EFFECT[1]],
         removed_in_words(shown),
     )
 
@@ -73,13 +72,10 @@ def _layers(shown: Sequence[Cell]) -> list[alt.Chart]:
 
 
 def _row(cell: Cell) -> Row:
-    share = removed(cell)
+    shown = square(cell)
     return {
         "attack": cell.label["attack"],
         "defense": cell.label["defense"],
         "family": cell.family,
-        "removed": share,
-        "number": "" if share is None else rounded(100 * share, 0),
-        "ranked": cell.status == "ranked" and share is not None,
-        "short": SHORT.get(cell.status, cell.status),
+        **shown._asdict(),
     }

@@ -10,13 +10,17 @@ from typing import NamedTuple
 
 from benchmark.record import Evidence
 from benchmark.results.leaderboard import Cell
-from benchmark.words import counted, percent
+from benchmark.words import counted, percent, rounded
 
 Row = dict[str, str | float | bool | None]
 Roc = Sequence[tuple[float, float]]  # (false, true positive rate), ascending
 
 DIGITS = re.compile(r"([0-9]+)")
 SHORT: Mapping[str, str] = {"attack failed": "failed", "not applicable": "n/a"}  # statuses too long for a square
+EFFECT = (
+    "Share of the attack's gain that a defense removed, in percent",
+    "Mean over seeds. Hatched squares are not ranked, and say why. Compare within a family.",
+)  # title of a heat map, and the line below it
 REFERENCES = ("no attack", "no defense")  # cells without something to remove, or without something that removes
 LOOKED_AT = ("rows", "inputs separation")  # names of the evidence's curves over all rows, or all inputs
 WITHOUT_GAIN = ("attack failed", "not applicable")  # their removed share means nothing
@@ -90,9 +94,28 @@ def looked_at(evidence: Evidence | None) -> Roc:
     return next((found[name] for name in LOOKED_AT if name in found), ())
 
 
-def removed(cell: Cell) -> float | None:
-    """The share of the attack's gain that the defense took away, at most 1; None where that means nothing."""
-    return None if cell.status in WITHOUT_GAIN else cell.removed
+class Square(NamedTuple):
+    """A cell on a heat map.
+
+    Attributes:
+        removed: the share of the attack's gain that the defense took away, at most 1; None where that means nothing.
+        number: the same in percent, or empty.
+        ranked: whether it counts.
+        short: its status in as few letters as fit.
+    """
+
+    removed: float | None
+    number: str
+    ranked: bool
+    short: str
+
+
+def square(cell: Cell) -> Square:
+    """What a heat map says of a cell."""
+    removed = None if cell.status in WITHOUT_GAIN else cell.removed
+    number = "" if removed is None else rounded(100 * removed, 0)
+    ranked = cell.status == "ranked" and removed is not None
+    return Square(removed, number, ranked, SHORT.get(cell.status, cell.status))
 
 
 def removed_in_words(cells: Sequence[Cell]) -> str:

@@ -105,7 +105,7 @@ def groups(board: Board) -> list[tuple[str, str, list[Standing]]]:
 
 
 def fitting(board: Board) -> list[Cell]:
-    """As many cells as charts can show: all, or those of the attacks that most defenses met."""
+    """As many cells as charts can show: all, or those of the attacks that most defenses met, the last ones cut off."""
     counts = Counter(cell.label["attack"] for cell in board.cells)
     kept: set[str] = set()
     room = MOST

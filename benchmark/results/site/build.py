@@ -93,6 +93,7 @@ class _Builder:
         assets(self.folder / "assets")
         chunks = [range(start, min(start + CHUNK, len(self.found))) for start in range(0, len(self.found), CHUNK)]
         tasks = [partial(self._cells, chunk) for chunk in chunks]
+        # What methods say takes as long as a board, so it is read while others make cells.
         (drawings, yamls), made = shared_out(lambda: (self._drawings(), authors.known()), tasks)
         rows = list(chain.from_iterable(made))
         for cell, row in zip(self.found, rows, strict=True):

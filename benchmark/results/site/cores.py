@@ -38,25 +38,25 @@ def shared_out(own: Callable[[], Own], tasks: Sequence[Task[Result]]) -> tuple[O
     others = min(len(tasks), len(os.sched_getaffinity(0)) - 1) if sys.platform == "linux" else 0
     context = multiprocessing.get_context("fork" if others else None)
     counter: Synchronized[int] = context.Value("l", 0)
-    with unwritten():
-        pipes: list[Connection] = []
-        processes = []
-        try:
-            for _ in range(others):
-                mine, theirs = context.Pipe(duplex=False)
-                pipes.append(mine)
-                arguments = (tasks, counter, theirs, tuple(pipes))
-                processes.append(context.Process(target=_work, args=arguments, daemon=True))
-                processes[-1].start()
-                theirs.close()
-            made = own()
-            found = dict(_done(tasks, counter))
-            for pipe in pipes:
-                found |= _told(pipe)
-        finally:
-            for process in processes:
-                process.terminate()
-                process.join()
+    gc.freeze()  # or the collector would write to what is here, and so copy the memory that processes share
+    pipes: list[Connection] = []
+    processes = []
+    try:
+        for _ in range(others):
+            mine, theirs = context.Pipe(duplex=False)
+            pipes.append(mine)
+            arguments = (tasks, counter, theirs, tuple(pipes))
+            processes.append(context.Process(target=_work, args=arguments, daemon=True))
+            processes[-1].start()
+            theirs.close()
+        made = own()
+        found = dict(_done(tasks, counter))
+        for pipe in pipes:
+            found |= _told(pipe)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
     return made, [found[at] for at in range(len(tasks))]
 
 
@@ -96,16 +96,13 @@ def _told(pipe: Connection) -> dict[int, Result]:
 
 @contextmanager
 def unwritten() -> Iterator[None]:
-    """Keep the collector off what is there: it would walk all of it, write to it, and so copy the memory it shares."""
-    within = gc.get_freeze_count() > 0  # of another such block, which has the last word
-    if not within:
-        gc.collect()
-    gc.freeze()
+    """Keep the collector off what is there, which it would walk and write to, and seldom let it look at what is new."""
     thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
     gc.set_threshold(RARELY)
     try:
         yield
     finally:
         gc.set_threshold(*thresholds)
-        if not within:
-            gc.unfreeze()
+        gc.unfreeze()

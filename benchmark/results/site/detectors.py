@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from statistics import fmean
 
 from benchmark.record import Evidence
 from benchmark.results.charts.points import looked_at
 from benchmark.results.leaderboard import Cell
-from benchmark.results.merits import auroc
 from benchmark.results.site.drawings import roc
 from benchmark.results.site.figures import Figures
 
@@ -27,16 +27,24 @@ def detectors(cells: Sequence[Cell], evidence: Evidences, root: str) -> str:
         evidence: of records, by their keys.
         root: leads to the site's folder.
     """
-    measured = [(auroc(cell), cell) for cell in cells]
+    measured = [(_area(cell), cell) for cell in cells]
     looking = sorted(((area, cell) for area, cell in measured if area is not None), key=lambda pair: -pair[0])
     met = Counter(cell.label["attack"] for _, cell in looking)
     if not met:
         return ""
     attack = max(sorted(met), key=lambda name: met[name])
-    drawn = [_drawn(cell, area, evidence, root) for area, cell in looking if cell.label["attack"] == attack]
+    shown = [(area, cell) for area, cell in looking if cell.label["attack"] == attack]
+    drawn = "".join([_drawn(cell, area, evidence, root) for area, cell in shown])
     told = f"On {escape(attack)}, a line for each seed. To the right: false alarms. Dotted: chance."
     heading = f"<figcaption><b>What detectors find, over their false alarms</b><br>{told}</figcaption>"
-    return f'<figure class="chart">{heading}<div class="figures">{"".join(drawn)}</div></figure>'
+    return f'<figure class="chart">{heading}<div class="figures">{drawn}</div></figure>' if drawn else ""
+
+
+def _area(cell: Cell) -> float | None:
+    """Below the curves that `looked_at` picks, mean over seeds; None without any."""
+    looked = [found.rows or found.inputs for found in (record.detection for record in cell.records) if found]
+    areas = [part.separation.auroc for part in looked if part and part.separation.auroc is not None]
+    return fmean(areas) if areas else None
 
 
 def _drawn(cell: Cell, area: float, evidence: Evidences, root: str) -> str:

@@ -16,6 +16,7 @@ from benchmark.results.charts.points import Roc
 
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 WIDTH, HEIGHT = 160, 80  # units of a histogram or a curve; a ROC is a square of 1
+LARGE = 1e9  # counts beyond which bars are written as shares: a drawing's numbers have single precision
 BIG, TINY = 1e300, 1e-300  # larger numbers would overflow in a difference, and smaller ones in a quotient
 
 
@@ -105,8 +106,8 @@ def _steps(kind: str, counts: Sequence[float]) -> str:
     most = max(counts, default=0)
     if most < TINY:
         return f'<path class="{kind}" d=""/>'
-    if min(counts) < 0:
-        counts = [max(0, count) for count in counts]
+    if min(counts) < 0 or most > LARGE:
+        counts, most = [max(0, count) / most for count in counts], 1
     stretched = f"matrix({WIDTH / len(counts):.4g} 0 0 {-HEIGHT / most:.4g} 0 {HEIGHT})"
     return f'<path class="{kind}" transform="{stretched}" d="M0 0V{"h1V".join(map(str, counts))}h1V0Z"/>'
 
