@@ -194,6 +194,7 @@ def test_a_failure_leaves_the_others_running_and_is_left_aside_in_the_end(tmp_pa
     conf.joinpath("broken.yaml").write_text(f"_target_: broken.Broken\nmarker: {marker}\n")
     grid = ("defense=broken,random_rejection", "architecture.network.width=8", "--config-dir", str(conf.parent), "-m")
     marker.write_text("")
+    benchmark.run(config("attack=none", "defense=none", grid[1], store=store))  # the clean victim: a process less
 
     def sweep(*more: str) -> subprocess.CompletedProcess[str]:
         arguments = [*TINY, f"store={store}", *more, *grid]
