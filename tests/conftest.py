@@ -77,7 +77,7 @@ def python(*arguments: str, path: Path | None = None, **environment: str) -> sub
 def here(path: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The same of a script that Hydra does not start, in this process: imports are most of what a short one takes.
 
-    That it starts on its own is for each script's first test, by `python`.
+    That it starts on its own is seen once for each script, by `python`; of bench.py without its measuring.
     """
     out, told, command = io.StringIO(), io.StringIO(), [path, *arguments]
     with (

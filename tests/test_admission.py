@@ -499,7 +499,7 @@ def test_the_script_says_why_and_does_nothing(sent: Path, made: list[Content], t
     fine = here("scripts/admit.py", str(sent), "--into", str(tmp_path / "records"))
     assert fine.returncode == 0, fine.stderr
     assert fine.stdout.count("admitted, reported: ") == 3
-    told = here("scripts/leaderboard.py", "--records", str(tmp_path / "records"), "--json")
+    told = python("scripts/leaderboard.py", "--records", str(tmp_path / "records"), "--json")
     assert told.returncode == 0 and len(json.loads(told.stdout)) == 1, told.stderr
 
 

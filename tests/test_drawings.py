@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from synthetic import synthetic
 
 from benchmark.record import Record
 from benchmark.results.leaderboard import cells
 from benchmark.results.marks import Standing
+from benchmark.results.site import boards
 from benchmark.results.site.cells import page
 from benchmark.results.site.detectors import detectors
 from benchmark.results.site.drawings import curve, histogram, roc
@@ -53,6 +55,15 @@ def test_a_heat_map_has_every_number_and_leads_to_the_cells() -> None:
     assert "<span>&lt;i&gt;</span>" in drawn and "<i>" not in drawn
     assert "from 10.0 % (Bad on Beta 5 %) to 100.0 % (&lt;i&gt; on Alpha 5 %) in 4 ranked cells" in drawn
     assert heat_map([], "") == ""
+
+
+@pytest.mark.parametrize(("most", "drawn"), [(5, "AABBB"), (4, "BBB"), (3, "BBB"), (2, "BB")])
+def test_a_board_draws_the_attacks_that_most_met(most: int, drawn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boards, "MOST", most)
+    met = {"A": ("Ft", "Fp"), "B": ("Ft", "Fp", "Nc")}
+    found = cells([synthetic(attack, defense) for attack, defenses in met.items() for defense in defenses])
+    shown = boards.fitting(boards.Board(found[0].board, found))
+    assert "".join(cell.label["attack"][0] for cell in shown) == drawn
 
 
 def test_detectors_are_shown_on_the_attack_that_most_of_them_met() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import ROOT, here
+from conftest import ROOT, python
 
 METHODS = [path for group in ("attack", "defense") for path in sorted((ROOT / "conf" / group).glob("*.yaml"))]
 
 
 def test_the_page_is_current(tmp_path: Path) -> None:
-    done = here("scripts/methods_doc.py", str(tmp_path))
+    done = python("scripts/methods_doc.py", str(tmp_path))
     assert done.returncode == 0, done.stderr
     current = (tmp_path / "methods.md").read_text() == (ROOT / "docs" / "methods.md").read_text()
     assert current, "docs/methods.md is not current: run python scripts/methods_doc.py"

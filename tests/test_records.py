@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from conftest import ROOT, config, here
+from conftest import ROOT, config, python
 
 import benchmark
 from benchmark import record as module
@@ -43,7 +43,7 @@ def validator() -> jsonschema.Draft202012Validator:
 
 
 def test_the_docs_are_current(tmp_path: Path) -> None:
-    ended = here("scripts/records_doc.py", str(tmp_path))
+    ended = python("scripts/records_doc.py", str(tmp_path))
     assert ended.returncode == 0, ended.stderr
     for name in ("records.md", "record.schema.json"):
         same = (tmp_path / name).read_text() == (DOCS / name).read_text()

@@ -89,9 +89,8 @@ def compact(folder: Path, file: Path) -> int:
     from benchmark.results.columnar import write
 
     keys, whole, known = [record.key for record in sorted(records, key=_place)], _Folder(folder), marks(folder)
-    mark_anew(
-        file, {key: known[key] for key in keys if key in known}
-    )  # first: without it they would count as made here
+    # First: records without their marks would count as made here.
+    mark_anew(file, {key: known[key] for key in keys if key in known})
     with _uncollected():
         write(map(whole.record, keys), file)
     return len(keys)

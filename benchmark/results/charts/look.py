@@ -83,16 +83,16 @@ def finished(chart: ChartType, title: str, subtitle: Sequence[str], description:
     """A chart with its heading, its text alternative and the house's look."""
     heading = {"text": title, "subtitle": list(subtitle), "anchor": "start", "frame": "group", "offset": 12}
     text: dict[str, Any] = {"labelFont": FONT, "titleFont": FONT, "labelColor": INK, "titleColor": INK}
-    plain = {**text, "titleFontWeight": "normal", "labelLimit": 320}
+    plain: dict[str, Any] = {**text, "titleFontWeight": "normal", "labelLimit": 320}
     dressed: ChartType = chart.properties(title=heading, description=description).configure(  # all at once: each copies
         background="transparent",
         font=FONT,
         padding=8,
         aria=False,
         view={"stroke": None},
-        axis=dict(**plain, gridColor=INK, gridOpacity=0.2, domainColor=INK),
-        legend=dict(**plain),
-        header=dict(**text),
+        axis=plain | {"gridColor": INK, "gridOpacity": 0.2, "domainColor": INK},
+        legend=plain,
+        header=text,
         title={
             "font": FONT,
             "color": INK,

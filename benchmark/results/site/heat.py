@@ -1,7 +1,6 @@
 """Attacks against defenses as a table whose squares lead to their cells: how much of an attack a defense removed.
 
-`benchmark.results.charts.heat_map` draws the same for paper; as HTML it takes a hundredth of the time, and can be
-followed.
+`benchmark.results.charts.heat_map` draws the same for paper; as HTML it is made sooner, and can be followed.
 """
 
 from __future__ import annotations
