@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from benchmark.errors import BadInput
+from benchmark.outline import outline
 
 CORE = "benchmark"  # its changes are told by PROTOCOL, raised by hand
 SHARED = "baselines"  # followed from any method, ours or an outsider's
@@ -33,7 +34,7 @@ def digest(target: str, also: str | None = None) -> str:
         name = waiting.pop()
         if name not in seen:
             tree = parsed_module(name)
-            seen[name] = _code(tree)
+            seen[name] = outline(tree)
             waiting += [found for found in _imports(tree, name) if _followed(found, module, also)]
     lines = "\n".join(f"{name}\n{text}" for name, text in sorted(seen.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
@@ -148,12 +149,6 @@ def _followed(module: str, start: str, also: str) -> bool:
 
 
 @cache
-def _code(tree: ast.Module) -> str:
-    """A module's source without comments and docstrings."""
-    return ast.unparse(_without_docstrings(tree))
-
-
-@cache
 def _imports(tree: ast.Module, module: str) -> tuple[str, ...]:
     """Dotted names of what a module imports, anywhere in it; a name may be a module or something inside one."""
     return tuple(_imported(tree, module))
@@ -189,12 +184,3 @@ def _origin(node: ast.ImportFrom, module: str) -> str:
     inside = file is not None and file.name == "__init__.py"  # a package is its own parent
     parent = module if inside and node.level == 1 else module.rsplit(".", node.level - inside)[0]
     return f"{parent}.{node.module}" if node.module else parent
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    bare = ast.parse(ast.unparse(tree))  # a copy: the parsed tree is cached
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    for node in ast.walk(bare):
-        if isinstance(node, documented) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return bare
