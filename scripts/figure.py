@@ -6,14 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from altair.typing import ChartType
-
 from benchmark.cli import Parser, guarded
 from benchmark.errors import BadInput
 from benchmark.results.charts.cost_and_effect import cost_and_effect
 from benchmark.results.charts.detection_curves import MOST, detection_curves, rocs, told_apart
-from benchmark.results.charts.files import described, write
+from benchmark.results.charts.files import write
 from benchmark.results.charts.heat_map import heat_map
+from benchmark.results.charts.look import Drawing
 from benchmark.results.charts.success_over_rate import success_over_rate
 from benchmark.results.charts.trade_off import trade_off
 from benchmark.results.leaderboard import Cell
@@ -46,10 +45,10 @@ def main() -> None:
     if chart is None:
         raise BadInput(f"{arguments.kind}: nothing to draw in {counted(len(found), 'cell')} ({KINDS[arguments.kind]})")
     write(chart, arguments.out)
-    print(f"{arguments.out}: {described(chart)}")
+    print(f"{arguments.out}: {chart.words}")
 
 
-def drawn(found: list[Cell], arguments: argparse.Namespace) -> ChartType | None:
+def drawn(found: list[Cell], arguments: argparse.Namespace) -> Drawing | None:
     """The chart that was asked for."""
     if arguments.kind == "heat_map":
         return heat_map(found)

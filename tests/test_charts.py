@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from altair.typing import ChartType
+from altair import Config
 from conftest import ROOT, here, python
 from synthetic import synthetic, write
 
@@ -16,9 +16,10 @@ from benchmark.errors import BadInput
 from benchmark.record import Record
 from benchmark.results.charts.cost_and_effect import cost_and_effect
 from benchmark.results.charts.detection_curves import detection_curves, rocs
-from benchmark.results.charts.files import described, svg
+from benchmark.results.charts.files import svg
 from benchmark.results.charts.files import write as write_chart
 from benchmark.results.charts.heat_map import heat_map
+from benchmark.results.charts.look import Drawing, config
 from benchmark.results.charts.points import attacks, pareto
 from benchmark.results.charts.success_over_rate import success_over_rate
 from benchmark.results.charts.trade_off import trade_off
@@ -54,9 +55,9 @@ def texts(picture: str) -> list[str]:
     return ["".join(node.itertext()) for node in ET.fromstring(picture).iter() if node.tag.endswith("text")]
 
 
-def values(chart: ChartType) -> list[list[dict[str, Any]]]:
+def values(drawing: Drawing) -> list[list[dict[str, Any]]]:
     """All rows in a chart, by data set."""
-    return list(chart.to_dict()["datasets"].values())
+    return list(drawing.chart.to_dict()["datasets"].values())
 
 
 # ---- what is drawn
@@ -115,7 +116,7 @@ def test_the_heat_map_has_every_number_and_names_what_is_not_ranked(found: list[
     shown = texts(svg(chart))
     assert {"90", "95", "60", "70"} <= set(shown)  # removed by Good and Better from Alpha and Beta
     assert {"collapsed", "degraded", "preliminary", "oracle", "failed"} <= set(shown)
-    assert described(chart) == (
+    assert chart.words == (
         "Removed share of 3 attacks by 6 defenses: from 60.0 % (Good on Beta 5 %) to 95.0 % (Better on Alpha 5 %) "
         "in 4 ranked cells; not ranked: 1 attack failed, 1 collapsed, 1 degraded, 1 oracle, 1 preliminary."
     )
@@ -127,7 +128,7 @@ def test_the_trade_off_numbers_its_front(found: list[Cell]) -> None:
     assert chart is not None
     shown = "".join(texts(svg(chart)))
     assert "1: Better on Alpha 5 %" in shown and "2: Good on Alpha 5 %" in shown
-    assert described(chart).endswith(
+    assert chart.words.endswith(
         "No ranked one beats Better on Alpha 5 % (accuracy 93.0 %, attack success 5.0 %); "
         "Good on Alpha 5 % (accuracy 94.0 %, attack success 10.0 %)."
     )
@@ -153,7 +154,7 @@ def test_cost_and_effect_shows_standings_and_prices() -> None:
     fast = {"costs__defended": {"seconds": 2.0, "cpu_seconds": 2.0, "peak_memory": 1}}
     records = three("Alpha", "Fast", 0.5, **fast) + three("Alpha", "Slow", 0.1, **slow)
     chart = cost_and_effect(cells(records))
-    assert chart is not None and described(chart) == "2 cells. Mean share removed: Fast 50.0 %, Slow 90.0 %."
+    assert chart is not None and chart.words == "2 cells. Mean share removed: Fast 50.0 %, Slow 90.0 %."
     (named,) = [rows for rows in values(chart) if "name" in rows[0]]
     assert {row["name"]: (row["x"], row["y"]) for row in named} == {
         "Fast": (pytest.approx(2), pytest.approx(0.5)),
@@ -170,9 +171,9 @@ def test_what_others_reported_is_drawn_and_neither_ranked_nor_on_the_front() -> 
     effect, front, cost = heat_map(found), trade_off(found), cost_and_effect(found)
     assert effect is not None and front is not None and cost is not None
     assert {"90", "100", "reported"} <= set(texts(svg(effect)))
-    assert "(Good on Alpha 5 %) in 1 ranked cell; not ranked: 1 reported." in described(effect)
-    assert described(front).endswith("No ranked one beats Good on Alpha 5 % (accuracy 94.0 %, attack success 10.0 %).")
-    assert described(cost) == "2 cells; not ranked: 1 reported. Mean share removed: Good 90.0 %."
+    assert "(Good on Alpha 5 %) in 1 ranked cell; not ranked: 1 reported." in effect.words
+    assert front.words.endswith("No ranked one beats Good on Alpha 5 % (accuracy 94.0 %, attack success 10.0 %).")
+    assert cost.words == "2 cells; not ranked: 1 reported. Mean share removed: Good 90.0 %."
 
 
 def test_detection_shows_every_seed_and_what_is_found_at_few_alarms() -> None:
@@ -182,7 +183,7 @@ def test_detection_shows_every_seed_and_what_is_found_at_few_alarms() -> None:
     assert [(one.detector, one.seed) for one in curves] == [("Finds", seed) for seed in range(3)]
     for log in (False, True):
         chart = detection_curves(curves, log)
-        assert chart is not None and "Finds 60.0 %" in described(chart)
+        assert chart is not None and "Finds 60.0 %" in chart.words
     (drawn,) = [rows for rows in values(chart) if "curve" in rows[0]]
     assert [(row["x"], row["y"]) for row in drawn[:3]] == [(0.001, 0.4), (0.04, 0.6), (0.5, 0.9)]
     assert texts(svg(chart)).count("Finds") == 1  # one name for its three lines
@@ -203,7 +204,7 @@ def test_detectors_and_attacks_are_counted_each_once(
     roc = {"evidence__roc": {"rows": [(0.0, 0.0), (1.0, 1.0)]}}
     records = [record for name in detectors for attack in attacks for record in three(attack, name, 0.1, **roc)]
     chart = detection_curves(rocs(cells([*records, *three("Gamma", "Repair", 0.1)])))
-    assert chart is not None and described(chart).startswith(words) and legend <= set(texts(svg(chart)))
+    assert chart is not None and chart.words.startswith(words) and legend <= set(texts(svg(chart)))
 
 
 def test_success_over_rate_has_a_dot_for_every_seed() -> None:
@@ -218,12 +219,12 @@ def test_success_over_rate_has_a_dot_for_every_seed() -> None:
     dots = [(row["rate"], row["asr"]) for row in rows if row["defense"] == "Half"]
     assert sorted(dots) == [(0.01, 0.3), (0.01, 0.31), (0.01, 0.32), (0.1, 0.5), (0.1, 0.51), (0.1, 0.52)]
     assert {row["attack"] for row in rows} == {"Alpha"}
-    assert described(chart).endswith("Without a defense: Alpha 60.0 % at 1 %, 100.0 % at 10 %.")
+    assert chart.words.endswith("Without a defense: Alpha 60.0 % at 1 %, 100.0 % at 10 %.")
 
 
-def legends(chart: ChartType) -> list[dict[str, tuple[str, str]]]:
+def legends(drawing: Drawing) -> list[dict[str, tuple[str, str]]]:
     """Family -> colour and shape, as each part of a chart that has families says."""
-    parts = [part["encoding"] for part in chart.to_dict()["layer"] if "shape" in part.get("encoding", {})]
+    parts = [part["encoding"] for part in drawing.chart.to_dict()["layer"] if "shape" in part.get("encoding", {})]
     scales = [(encoding["color"]["scale"], encoding["shape"]["scale"]) for encoding in parts]
     return [
         dict(zip(colour["domain"], zip(colour["range"], shape["range"], strict=True), strict=True))
@@ -254,11 +255,15 @@ def test_a_legend_has_the_families_that_are_drawn_and_each_keeps_its_look() -> N
                     looks.setdefault(name, set()).add(look)
     assert all(len(each) == 1 for each in looks.values()) and len(set.union(*looks.values())) == 3
     alone = trade_off(cells(grey))
-    assert alone is not None and described(alone).endswith("1 preliminary. None is ranked.")
+    assert alone is not None and alone.words.endswith("1 preliminary. None is ranked.")
     assert alone is not None and "model detector" not in texts(svg(alone)), "nothing is ranked"
 
 
 # ---- as files
+
+
+def test_the_look_is_one_that_the_schema_knows() -> None:
+    Config.from_dict(config())
 
 
 def test_a_picture_asks_nobody_and_runs_nothing(found: list[Cell]) -> None:
@@ -289,7 +294,7 @@ def test_a_picture_has_words_and_names_of_its_own(found: list[Cell]) -> None:
     chart = heat_map(found)
     assert chart is not None
     root = ET.fromstring(svg(chart))
-    assert root.get("role") == "img" and root.get("aria-label") == described(chart)
+    assert root.get("role") == "img" and root.get("aria-label") == chart.words
     assert svg(chart) == svg(chart), "the same whenever it is drawn"
     named = set(re.findall(r'\bid="([^"]+)"', svg(chart)))
     assert named and named == set(re.findall(r"url\(#([^)]+)\)", svg(chart)))

@@ -13,7 +13,6 @@ from synthetic import synthetic, write
 from benchmark.errors import BadInput
 from benchmark.record import Record
 from benchmark.results.charts.differences import differences
-from benchmark.results.charts.files import described
 from benchmark.results.charts.files import write as draw
 from benchmark.results.comparison import compare
 from benchmark.results.leaderboard import cells
@@ -144,7 +143,7 @@ def test_the_figure_in_every_format_with_its_words(tmp_path: Path) -> None:
     ]
     made = compare(cells(found), ("FineTuning", "FinePruning", "RandomPruning", HOSTILE))
     chart = differences(made)
-    assert "over 12 attacks on 2 boards x 3 seeds" in described(chart)
+    assert "over 12 attacks on 2 boards x 3 seeds" in chart.words
     for suffix in PICTURES:
         draw(chart, tmp_path / f"figure{suffix}")
         assert (tmp_path / f"figure{suffix}").stat().st_size > 1000

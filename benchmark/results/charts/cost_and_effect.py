@@ -8,9 +8,8 @@ from statistics import fmean, geometric_mean
 from typing import Literal
 
 import altair as alt
-from altair.typing import ChartType
 
-from benchmark.results.charts.look import INK, SIDE, data, families, finished, points
+from benchmark.results.charts.look import INK, PERCENT, SIDE, Drawing, data, families, points, told_by
 from benchmark.results.charts.points import (
     WITHOUT_GAIN,
     Placed,
@@ -34,7 +33,7 @@ Price = Literal["seconds", "accuracy"]
 Box = tuple[float, float, float, float]
 
 
-def cost_and_effect(cells: Sequence[Cell], price: Price = "seconds") -> ChartType | None:
+def cost_and_effect(cells: Sequence[Cell], price: Price = "seconds") -> Drawing | None:
     """Removed share against what the defense costs: a small point for each attack, a large one for each defense.
 
     Args:
@@ -50,11 +49,11 @@ def cost_and_effect(cells: Sequence[Cell], price: Price = "seconds") -> ChartTyp
     title = "seconds of the defense" if in_time else "clean accuracy lost by a model without a backdoor"
     scale = {"type": "log" if in_time else "linear", "domain": [low, high], "nice": False}
     decades = [10.0**at for at in range(math.ceil(math.log10(low)), math.ceil(math.log10(high)))] if in_time else None
-    ticks = {"format": "~g", "values": decades} if decades else {"format": "~g" if in_time else "~%"}
+    ticks = PERCENT | ({"format": "~g"} if in_time else {}) | ({"values": decades} if decades else {})
     removed = {"domain": [min(0.0, *(point.y for point in found)) - MARGIN, 1 + MARGIN], "nice": False}
     axes = (
         alt.X("x:Q", title=title, scale=scale, axis=ticks),
-        alt.Y("y:Q", title="share of the attack removed", axis={"format": "~%"}, scale=removed),
+        alt.Y("y:Q", title="share of the attack removed", axis=PERCENT, scale=removed),
     )
     middles = _labelled(_middles(found, in_time), low, high, in_time)
     named = alt.Chart(data(middles)).encode(*axes)
@@ -62,11 +61,11 @@ def cost_and_effect(cells: Sequence[Cell], price: Price = "seconds") -> ChartTyp
     dx, dy, align = (alt.expr(f"datum.{field}") for field in ("dx", "dy", "align"))
     layers = [
         *points(rows, axes),
-        named.mark_point(filled=True, size=130, opacity=1, stroke=INK, strokeWidth=1).encode(*families(rows)),
+        named.mark_point(filled=True, size=130, opacity=1, stroke=INK, strokeWidth=1).encode(*told_by(families(rows))),
         named.mark_text(color=INK, align=align, dx=dx, dy=dy, fontSize=11).encode(text="name:N"),
     ]
     told = [f"{row['name']} {percent(float(row['y'] or 0))}" for row in middles]
-    return finished(
+    return Drawing(
         alt.layer(*layers).properties(width=SIDE, height=HEIGHT),
         f"Share of the attack removed against {'its seconds' if in_time else 'its price in accuracy'}",
         [
@@ -75,6 +74,7 @@ def cost_and_effect(cells: Sequence[Cell], price: Price = "seconds") -> ChartTyp
         ],
         f"{counted(len(found), 'cell')}{unranked(shown)}. "
         f"Mean share removed: {', '.join(told) or 'no defense is ranked'}.",
+        families(rows),
     )
 
 

@@ -8,7 +8,7 @@ import altair as alt
 from altair.typing import ChartType
 
 from benchmark.errors import BadInput
-from benchmark.results.charts.look import COLOURS, INK, SHAPES, SIDE, data, finished
+from benchmark.results.charts.look import COLOURS, INK, SHAPES, SIDE, Drawing, data
 from benchmark.results.charts.points import Row
 from benchmark.results.comparison import Comparison, Judgement
 from benchmark.results.pairing import Pair
@@ -18,7 +18,7 @@ MEAN = "mean"
 ROW = 26  # pixels of height for an attack
 
 
-def differences(made: Sequence[Comparison]) -> ChartType:
+def differences(made: Sequence[Comparison]) -> Drawing:
     """A row an attack: paired dots on the left, the difference on the right, and under them the mean.
 
     Args:
@@ -34,7 +34,7 @@ def differences(made: Sequence[Comparison]) -> ChartType:
     said = [verdict(one, len(made)) for one in drawn]
     chart = alt.vconcat(*panels, spacing=28).resolve_scale(color="independent", shape="independent")
     subtitle = ["large: mean over seeds, small: each seed; bar: 95 % interval over attacks and seeds"]
-    return finished(chart, "Share of the attack that is removed", subtitle, " ".join(said))
+    return Drawing(chart, "Share of the attack that is removed", subtitle, " ".join(said))
 
 
 def _panel(one: Comparison, judgement: Judgement) -> alt.HConcatChart:

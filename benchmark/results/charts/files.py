@@ -9,11 +9,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import vl_convert
-from altair.typing import ChartType
 
-from benchmark.results.charts.look import INK
+from benchmark.results.charts.look import INK, Drawing, config
 from benchmark.results.outputs import drawable, writable
 from benchmark.store import replace
 
@@ -24,26 +22,16 @@ UNUSED = re.compile(r' (?:role|aria-roledescription|aria-hidden|class|xmlns:xlin
 NAMED = re.compile(r'(?:(?<= id=")|(?<="url\(#))\w+')
 
 
-def described(chart: ChartType) -> str:
-    """What the chart shows in one or two sentences, with its main numbers."""
-    return str(chart.description)
-
-
-def untitle(chart: ChartType) -> tuple[str, list[str]]:
-    """Take its heading off a chart, for a page that sets it as text; returns the title, and the lines below it."""
-    heading, chart.title = chart.title, alt.Undefined
-    return str(heading["text"]), list(heading["subtitle"])
-
-
-def svg(chart: ChartType, ink: str = INK) -> str:
-    """A chart as an SVG element that asks nobody for anything, labelled with its description.
+def svg(drawing: Drawing, ink: str = INK, bare: bool = False) -> str:
+    """A chart as an SVG element that asks nobody for anything, labelled with its words.
 
     Args:
-        chart: made by this package.
+        drawing: made by this package.
         ink: colour of text and axes; `currentColor` where the SVG stands inside a page and follows its text.
+        bare: without heading and legend, for a page that sets them as text.
     """
-    made = UNUSED.sub("", str(vl_convert.vegalite_to_svg(_text(chart, ink), allowed_base_urls=[])))
-    label = html.escape(described(chart))
+    made = UNUSED.sub("", str(vl_convert.vegalite_to_svg(_text(_spec(drawing, bare), ink), allowed_base_urls=[])))
+    label = html.escape(drawing.words)
     return _renamed(made).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
 
@@ -55,7 +43,7 @@ def _renamed(made: str) -> str:
     return NAMED.sub(lambda found: f"p{mine}-{names[found[0]]}", made)
 
 
-def write(chart: ChartType, path: Path) -> None:
+def write(drawing: Drawing, path: Path) -> None:
     """Leave a chart as SVG, PNG or PDF, as the suffix says.
 
     Raises:
@@ -64,15 +52,30 @@ def write(chart: ChartType, path: Path) -> None:
     suffix = drawable(path)
     writable(path)
     if suffix == ".svg":
-        replace(path, svg(chart).encode())
-    elif suffix == ".pdf":
-        replace(path, vl_convert.vegalite_to_pdf(_text(chart, PAPER), allowed_base_urls=[]))
+        replace(path, svg(drawing).encode())
+        return
+    spec = _spec(drawing)
+    if suffix == ".pdf":
+        replace(path, vl_convert.vegalite_to_pdf(_text(spec, PAPER), allowed_base_urls=[]))
     else:
-        spec: dict[str, Any] = json.loads(_text(chart, PAPER))
         spec["config"]["background"] = "white"
-        replace(path, vl_convert.vegalite_to_png(spec, scale=SCALE, allowed_base_urls=[]))
+        replace(path, vl_convert.vegalite_to_png(_text(spec, PAPER), scale=SCALE, allowed_base_urls=[]))
 
 
-def _text(chart: ChartType, ink: str) -> str:
+def _spec(drawing: Drawing, bare: bool = False) -> dict[str, Any]:
     # Not held against the schema: these charts are, in their tests, and it takes longer than to draw them.
-    return str(chart.to_json(validate=False, indent=None)).replace(INK, ink)
+    look, spec = config(), drawing.chart.to_dict(validate=False)
+    if bare:
+        return {**spec, "config": look | {"legend": {"disable": True}}}
+    heading = {
+        "text": drawing.title,
+        "subtitle": list(drawing.lines),
+        "anchor": "start",
+        "frame": "group",
+        "offset": 12,
+    }
+    return {**spec, "config": look, "title": heading}
+
+
+def _text(spec: dict[str, Any], ink: str) -> str:
+    return json.dumps(spec).replace(INK, ink)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import altair as alt
-from altair.typing import ChartType
 
-from benchmark.results.charts.look import INK, data, finished
+from benchmark.results.charts.look import INK, Drawing, data
 from benchmark.results.charts.points import (
     EFFECT,
     Row,
@@ -25,7 +24,7 @@ LIGHT = 0.55  # removed share above which the ramp wants dark figures
 HATCH = "M-1,0L-0.4,-0.6M-1,0.6L0.2,-0.6M-0.6,0.6L0.6,-0.6M-0.2,0.6L1,-0.6M0.4,0.6L1,0"  # half a square's width is 1
 
 
-def heat_map(cells: Sequence[Cell]) -> ChartType | None:
+def heat_map(cells: Sequence[Cell]) -> Drawing | None:
     """Removed share by attack (down) and defense (across), families apart; what is not ranked is hatched and named.
 
     Args:
@@ -38,7 +37,7 @@ def heat_map(cells: Sequence[Cell]) -> ChartType | None:
     header = {"labelOrient": "bottom", "labelExpr": "split(datum.label, ' ')", "labelFontStyle": "italic"}
     column = alt.Column("family:N", title=None, sort=families, header=header)
     squares = alt.layer(*_layers(shown)).properties(width=alt.Step(WIDE), height=alt.Step(HIGH))
-    return finished(
+    return Drawing(
         squares.facet(column=column, spacing=8).resolve_scale(x="independent"),
         EFFECT[0],
         [EFFECT[1]],

@@ -7,7 +7,7 @@ layer copies them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import altair as alt
 from altair.typing import ChartType
@@ -24,7 +24,44 @@ FAMILIES = ("repair", "filter", "input detector", "model detector", "training") 
 FONT = "sans-serif"
 SIDE = 460  # pixels of a chart's longer side
 
+# Of an axis: the renderer measures each label, and one that has a limit again and again, for milliseconds.
+PERCENT = {"format": "~%", "tickCount": 5, "labelLimit": 0}
+
 Axes = tuple[alt.X, alt.Y]
+
+
+class Key(NamedTuple):
+    """What a mark means.
+
+    Attributes:
+        label: a family's name, or a defense's.
+        colour: as `#rrggbb`.
+        shape: of points; empty for a line.
+        dash: of a line, as in SVG.
+    """
+
+    label: str
+    colour: str
+    shape: str = ""
+    dash: Sequence[int] = ()
+
+
+class Drawing(NamedTuple):
+    """A chart and what belongs beside it: drawn on paper, and text on a page.
+
+    Attributes:
+        chart: axes, marks and, if there is one, the legend; without heading and without the house's look.
+        title: the heading.
+        lines: below it.
+        words: the text alternative, with the main numbers.
+        keys: what the legend says.
+    """
+
+    chart: ChartType
+    title: str
+    lines: Sequence[str]
+    words: str
+    keys: Sequence[Key] = ()
 
 
 def data(rows: Sequence[Row]) -> alt.InlineData:
@@ -32,19 +69,19 @@ def data(rows: Sequence[Row]) -> alt.InlineData:
     return alt.InlineData(values=tuple(rows))
 
 
-def families(rows: Sequence[Row]) -> tuple[alt.Color, alt.Shape]:
-    """A colour and a shape for each family, told by one legend.
-
-    Args:
-        rows: of the chart; the legend has the families of those that are `ranked`, since the others are grey.
-    """
+def families(rows: Sequence[Row]) -> list[Key]:
+    """A colour and a shape for each family of those rows that are `ranked`; the others are grey."""
     there = {str(row["family"]) for row in rows if row["ranked"]}
     # Families of outsiders share what is left over: there are more names than colours that can be told apart.
-    known = list(zip(FAMILIES, COLOURS, SHAPES, strict=False))
-    looks = [*known, *((name, COLOURS[-1], SHAPES[0]) for name in sorted(there - set(FAMILIES)))]
-    shown = [look for look in looks if look[0] in there]
-    names, colours, shapes = ([look[at] for look in shown] for at in range(3))
-    legend = {"title": None, "orient": "bottom", "symbolOpacity": 1, "symbolStrokeWidth": 0} if shown else None
+    known = [Key(*look) for look in zip(FAMILIES, COLOURS, SHAPES, strict=False)]
+    looks = [*known, *(Key(name, COLOURS[-1], SHAPES[0]) for name in sorted(there - set(FAMILIES)))]
+    return [look for look in looks if look.label in there]
+
+
+def told_by(keys: Sequence[Key]) -> tuple[alt.Color, alt.Shape]:
+    """Colour and shape by family, with one legend."""
+    names, colours, shapes = ([key[at] for key in keys] for at in range(3))
+    legend = {"title": None, "orient": "bottom", "symbolOpacity": 1, "symbolStrokeWidth": 0} if keys else None
     return (
         alt.Color("family:N", scale={"domain": names, "range": colours}, legend=legend),
         alt.Shape("family:N", scale={"domain": names, "range": shapes}, legend=legend),
@@ -56,44 +93,53 @@ def points(rows: Sequence[Row], axes: Axes) -> list[alt.Chart]:
     base = alt.Chart(data(rows)).encode(*axes)
     others = base.transform_filter("!datum.ranked").mark_point(size=26, color=UNRANKED, strokeWidth=1.2)
     ranked = base.transform_filter("datum.ranked").mark_point(filled=True, size=34, opacity=0.8)
-    return [others, ranked.encode(*families(rows))]
+    return [others, ranked.encode(*told_by(families(rows)))]
 
 
-def lines(labels: Sequence[str], field: str, plain: bool = False) -> tuple[alt.Color, alt.StrokeDash]:
-    """A colour and a dash for each label, told by one legend.
+def line_keys(labels: Sequence[str], plain: bool = False) -> list[Key]:
+    """A colour and a dash for each label.
 
     Args:
         labels: in the legend's order.
-        field: of the data that holds them, and the legend's title.
         plain: whether the first label is a reference, drawn like text.
     """
-    count = len(labels) - plain
-    colours = [COLOURS[at % len(COLOURS)] for at in range(count)]
-    dashes = [DASHES[at // len(COLOURS) % len(DASHES)] for at in range(count)]
+    looks = [(COLOURS[at % len(COLOURS)], DASHES[at // len(COLOURS) % len(DASHES)]) for at in range(len(labels))]
     if plain:
-        colours, dashes = [INK, *colours], [DASHES[0], *dashes]
+        looks = [(INK, DASHES[0]), *looks]
+    return [Key(label, colour, dash=dash) for label, (colour, dash) in zip(labels, looks, strict=False)]
+
+
+def lines(keys: Sequence[Key], field: str) -> tuple[alt.Color, alt.StrokeDash]:
+    """Colour and dash by label, with one legend.
+
+    Args:
+        keys: in the legend's order.
+        field: of the data that holds the labels, and the legend's title.
+    """
+    labels = [key.label for key in keys]
     legend = {"title": field, "symbolType": "stroke", "symbolStrokeWidth": 2, "symbolSize": 300, "symbolOpacity": 1}
     return (
-        alt.Color(f"{field}:N", scale={"domain": labels, "range": colours}, legend=legend),
-        alt.StrokeDash(f"{field}:N", scale={"domain": labels, "range": dashes}, legend=legend),
+        alt.Color(f"{field}:N", scale={"domain": labels, "range": [key.colour for key in keys]}, legend=legend),
+        alt.StrokeDash(
+            f"{field}:N", scale={"domain": labels, "range": [list(key.dash) for key in keys]}, legend=legend
+        ),
     )
 
 
-def finished(chart: ChartType, title: str, subtitle: Sequence[str], description: str) -> ChartType:
-    """A chart with its heading, its text alternative and the house's look."""
-    heading = {"text": title, "subtitle": list(subtitle), "anchor": "start", "frame": "group", "offset": 12}
+def config() -> dict[str, Any]:
+    """The house's look, in Vega-Lite's terms."""
     text: dict[str, Any] = {"labelFont": FONT, "titleFont": FONT, "labelColor": INK, "titleColor": INK}
     plain: dict[str, Any] = {**text, "titleFontWeight": "normal", "labelLimit": 320}
-    dressed: ChartType = chart.properties(title=heading, description=description).configure(  # all at once: each copies
-        background="transparent",
-        font=FONT,
-        padding=8,
-        aria=False,
-        view={"stroke": None},
-        axis=plain | {"gridColor": INK, "gridOpacity": 0.2, "domainColor": INK},
-        legend=plain,
-        header=text,
-        title={
+    return {
+        "background": "transparent",
+        "font": FONT,
+        "padding": 8,
+        "aria": False,
+        "view": {"stroke": None},
+        "axis": plain | {"gridColor": INK, "gridOpacity": 0.2, "domainColor": INK},
+        "legend": plain,
+        "header": text,
+        "title": {
             "font": FONT,
             "color": INK,
             "subtitleColor": INK,
@@ -101,5 +147,4 @@ def finished(chart: ChartType, title: str, subtitle: Sequence[str], description:
             "fontSize": 13,
             "subtitleFontSize": 10,
         },
-    )
-    return dressed
+    }

@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import altair as alt
-from altair.typing import ChartType
 
-from benchmark.results.charts.look import data, finished, lines
+from benchmark.results.charts.look import PERCENT, Drawing, data, line_keys, lines
 from benchmark.results.charts.points import Row, defenses, one_board, unranked
 from benchmark.results.leaderboard import Cell
 from benchmark.words import counted, percent
@@ -18,7 +17,7 @@ ACROSS = 3  # charts in a row
 UNDEFENDED = "no defense"
 
 
-def success_over_rate(cells: Sequence[Cell]) -> ChartType | None:
+def success_over_rate(cells: Sequence[Cell]) -> Drawing | None:
     """Attack success over the poison rate, a chart for each attack of several rates, a line for each defense.
 
     Args:
@@ -32,26 +31,31 @@ def success_over_rate(cells: Sequence[Cell]) -> ChartType | None:
     rows = [row for attack, group in series.items() for row in _success(attack, group)]
     rates = sorted({float(row["rate"] or 0) for row in rows})
     across = {"type": "log", "domain": [rates[0] / 1.15, rates[-1] * 1.15], "nice": False}
-    ticks = {"format": "~%", "values": rates}
-    base = alt.Chart(data(rows)).encode(x=alt.X("rate:Q", title="training rows poisoned", scale=across, axis=ticks))
-    colour, dash = lines(labels, "defense", plain=True)
+    ticks = PERCENT | {"values": rates}
+    base = alt.Chart(data(rows)).encode(x=alt.X("rate:Q", title=None, scale=across, axis=ticks))
+    keys = line_keys(labels, plain=True)
+    colour, dash = lines(keys, "defense")
     made = alt.layer(
         base.mark_line(strokeWidth=1.8).encode(colour, dash, _success_axis("mean(asr):Q")),
         base.mark_circle(size=20, opacity=0.6).encode(colour, _success_axis("asr:Q")),
     ).properties(width=SMALL, height=SMALL)
     facets = made.facet(facet=alt.Facet("attack:N", title=None, sort=list(series)), columns=min(ACROSS, len(series)))
-    return finished(
+    return Drawing(
         facets,
         "Attack success over the share of poisoned rows",
-        ["A dot for each seed, lines through the means. Attacks that failed are shown too."],
+        [
+            "Across: training rows poisoned; up: attack success.",
+            "A dot for each seed, lines through the means. Attacks that failed are shown too.",
+        ],
         f"Attack success of {counted(len(series), 'attack')} over the poison rate, with "
         f"{counted(len(labels) - 1, 'defense')}{unranked(shown)}. Without a defense: "
         f"{'; '.join(_undefended(*pair) for pair in series.items())}.",
+        keys,
     )
 
 
 def _success_axis(field: str) -> alt.Y:
-    return alt.Y(field, title="attack success", scale={"domain": [0, 1]}, axis={"format": "~%"})
+    return alt.Y(field, title=None, scale={"domain": [0, 1]}, axis=PERCENT | {"tickCount": 2})
 
 
 def _rate(cell: Cell) -> float | None:

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 
 import altair as alt
-from altair.typing import ChartType
 
-from benchmark.results.charts.look import INK, SIDE, data, finished, points
+from benchmark.results.charts.look import INK, PERCENT, SIDE, Drawing, data, families, points
 from benchmark.results.charts.points import Placed, Row, one_board, pareto, placed, unranked
 from benchmark.results.leaderboard import Cell
 from benchmark.words import counted, percent
@@ -22,7 +21,7 @@ DIGIT, LINE = 7, 12  # pixels that a digit is wide and a number high
 Front = dict[tuple[float, float], list[str]]
 
 
-def trade_off(cells: Sequence[Cell]) -> ChartType | None:
+def trade_off(cells: Sequence[Cell]) -> Drawing | None:
     """Clean accuracy against attack success of every defended victim, with the front of the ranked ones.
 
     Args:
@@ -38,24 +37,26 @@ def trade_off(cells: Sequence[Cell]) -> ChartType | None:
     below = sum(point.y < floor for point in found)
     accuracy = {"domain": [floor, 1], "clamp": True, "nice": False}
     axes = (
-        alt.X("x:Q", title="attack success, defended (lower is better)", axis={"format": "~%"}),
-        alt.Y("y:Q", title="clean accuracy, defended (higher is better)", axis={"format": "~%"}, scale=accuracy),
+        alt.X("x:Q", title="attack success, defended (lower is better)", axis=PERCENT),
+        alt.Y("y:Q", title="clean accuracy, defended (higher is better)", axis=PERCENT, scale=accuracy),
     )
     joined = alt.Chart(data([{"x": x, "y": y} for x, y in front])).encode(*axes)
     numbers = alt.Chart(data(_numbers(list(front)[:LISTED], max(point.x for point in (*start, *found)), floor)))
     undefended = alt.Chart(data([point.row for point in start])).mark_point(shape=CROSS, color=INK, size=30)
+    rows = [point.row for point in found]
     layers = [
         joined.mark_line(color=INK, strokeDash=[4, 3], interpolate="step-after"),
         undefended.encode(*axes),
-        *points([point.row for point in found], axes),
+        *points(rows, axes),
         numbers.encode(*axes).mark_text(color=INK, align="left", dx=3, dy=-10, fontSize=11).encode(text="name:N"),
     ]
-    return finished(
+    return Drawing(
         alt.layer(*layers).properties(width=SIDE, height=HEIGHT),
         "Clean accuracy against attack success: a point for each attack and defense",
         _subtitle(front, below),
         f"{counted(len(found), 'defended victim')} by clean accuracy and attack success{unranked(shown)}. "
         + (f"No ranked one beats {'; '.join(_told(*each) for each in front.items())}." if front else "None is ranked."),
+        families(rows),
     )
 
 

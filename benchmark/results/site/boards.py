@@ -19,12 +19,13 @@ MOST = 150  # cells of a board that are drawn; more fit into no picture, and eac
 
 
 class Figure(NamedTuple):
-    """A chart as two files, `<name>.light.svg` and `<name>.dark.svg`, its heading, and the words that stand for it."""
+    """A chart as two files, `<name>.light.svg` and `<name>.dark.svg`, and what stands beside it; `keys` are HTML."""
 
     kind: str
     name: str
     title: str
-    lines: list[str]
+    lines: Sequence[str]
+    keys: str
     words: str
     wide: int
     high: int
@@ -134,10 +135,11 @@ def _charts(board: Board, shown: Sequence[Cell], folder: Path) -> Iterator[Figur
     from altair.utils.schemapi import debug_mode  # it takes seconds, and the charts import it too
 
     from benchmark.results.charts.cost_and_effect import cost_and_effect
-    from benchmark.results.charts.files import described, svg, untitle
+    from benchmark.results.charts.files import svg
     from benchmark.results.charts.look import INK
     from benchmark.results.charts.success_over_rate import success_over_rate
     from benchmark.results.charts.trade_off import trade_off
+    from benchmark.results.site.legend import legend
 
     with debug_mode(False):  # which holds every part against a schema, as the charts' tests do
         made = (
@@ -145,13 +147,13 @@ def _charts(board: Board, shown: Sequence[Cell], folder: Path) -> Iterator[Figur
             ("cost", "Cost and effect", cost_and_effect(shown)),
             ("rates", "Poison rates", success_over_rate(shown)),
         )
-    for name, kind, chart in made:
-        if chart is not None:
-            title, lines = untitle(chart)  # a page breaks its lines where it must, and need not draw them
-            drawing = svg(chart)
+    for name, kind, drawing in made:
+        if drawing is not None:
+            picture = svg(drawing, bare=True)  # a page breaks lines where it must, and letters take long to draw
             for theme, ink in INKS.items():
-                (folder / f"{board.slug}-{name}.{theme}.svg").write_text(drawing.replace(INK, ink))
-            yield Figure(kind, f"{board.slug}-{name}", title, lines, described(chart), *_size(drawing))
+                (folder / f"{board.slug}-{name}.{theme}.svg").write_text(picture.replace(INK, ink))
+            beside = (drawing.title, drawing.lines, legend(drawing.keys), drawing.words)
+            yield Figure(kind, f"{board.slug}-{name}", *beside, *_size(picture))
 
 
 def _size(made: str) -> tuple[int, int]:
