@@ -21,7 +21,7 @@ from benchmark.results.reproduce import constructors
 
 pytest.importorskip("jinja2")
 pytest.importorskip("itables")
-pytest.importorskip("altair")
+pytest.importorskip("vl_convert")
 api = pytest.importorskip("playwright.sync_api")
 
 from benchmark.results.site.build import build  # noqa: E402

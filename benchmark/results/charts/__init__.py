@@ -1,1 +1,1 @@
-"""Pictures of the leaderboard: one subject a file; altair takes seconds to import, and only these files do."""
+"""Pictures of the leaderboard: one subject a file; files.py alone imports the renderer."""

@@ -7,9 +7,19 @@ from collections.abc import Sequence
 from statistics import fmean, geometric_mean
 from typing import Literal
 
-import altair as alt
-
-from benchmark.results.charts.look import INK, PERCENT, SIDE, Drawing, data, families, points, told_by
+from benchmark.results.charts.look import (
+    INK,
+    PERCENT,
+    SIDE,
+    Drawing,
+    Spec,
+    families,
+    nominal,
+    part,
+    points,
+    quantity,
+    told_by,
+)
 from benchmark.results.charts.points import (
     WITHOUT_GAIN,
     Placed,
@@ -51,22 +61,22 @@ def cost_and_effect(cells: Sequence[Cell], price: Price = "seconds") -> Drawing 
     decades = [10.0**at for at in range(math.ceil(math.log10(low)), math.ceil(math.log10(high)))] if in_time else None
     ticks = PERCENT | ({"format": "~g"} if in_time else {}) | ({"values": decades} if decades else {})
     removed = {"domain": [min(0.0, *(point.y for point in found)) - MARGIN, 1 + MARGIN], "nice": False}
-    axes = (
-        alt.X("x:Q", title=title, scale=scale, axis=ticks),
-        alt.Y("y:Q", title="share of the attack removed", axis=PERCENT, scale=removed),
-    )
+    axes = {
+        "x": quantity("x", title=title, scale=scale, axis=ticks),
+        "y": quantity("y", title="share of the attack removed", axis=PERCENT, scale=removed),
+    }
     middles = _labelled(_middles(found, in_time), low, high, in_time)
-    named = alt.Chart(data(middles)).encode(*axes)
     rows = [point.row for point in found]
-    dx, dy, align = (alt.expr(f"datum.{field}") for field in ("dx", "dy", "align"))
+    places: Spec = {field: {"expr": f"datum.{field}"} for field in ("dx", "dy", "align")}
+    looks = told_by(families(rows))
     layers = [
         *points(rows, axes),
-        named.mark_point(filled=True, size=130, opacity=1, stroke=INK, strokeWidth=1).encode(*told_by(families(rows))),
-        named.mark_text(color=INK, align=align, dx=dx, dy=dy, fontSize=11).encode(text="name:N"),
+        part("point", axes | looks, middles, filled=True, size=130, opacity=1, stroke=INK, strokeWidth=1),
+        part("text", axes | {"text": nominal("name")}, middles, color=INK, fontSize=11, **places),
     ]
     told = [f"{row['name']} {percent(float(row['y'] or 0))}" for row in middles]
     return Drawing(
-        alt.layer(*layers).properties(width=SIDE, height=HEIGHT),
+        {"width": SIDE, "height": HEIGHT, "layer": layers},
         f"Share of the attack removed against {'its seconds' if in_time else 'its price in accuracy'}",
         [
             "Large: mean over the attacks that all of its family and access are ranked on.",

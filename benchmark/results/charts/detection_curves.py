@@ -7,9 +7,19 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-import altair as alt
-
-from benchmark.results.charts.look import COLOURS, DASHES, INK, PERCENT, SIDE, Drawing, data, line_keys, lines
+from benchmark.results.charts.look import (
+    COLOURS,
+    DASHES,
+    INK,
+    PERCENT,
+    SIDE,
+    Drawing,
+    line_keys,
+    lines,
+    nominal,
+    part,
+    quantity,
+)
 from benchmark.results.charts.points import Roc, Row, looked_at
 from benchmark.results.leaderboard import Cell
 from benchmark.words import counted, percent
@@ -79,22 +89,21 @@ def detection_curves(curves: Sequence[Curve], log: bool = False) -> Drawing | No
     even = [LEAST ** (1 - at / 30) for at in range(31)] if log else [0.0, 1.0]
     scale = {"type": "log", "domain": [LEAST, 1]} if log else {"domain": [0, 1]}
     ticks = PERCENT | ({"values": [LEAST, 0.01, 0.05, 0.1, 1]} if log else {})
-    found_axis = {"domain": [0, 1]}
-    axes = (
-        alt.X("x:Q", title="false positive rate", scale=scale, axis=ticks),
-        alt.Y("y:Q", title="true positive rate", scale=found_axis, axis=PERCENT),
-    )
-    chance = alt.Chart(data([{"x": x, "y": x} for x in even])).mark_line(color=INK, strokeDash=[1, 3], strokeWidth=1)
-    drawn = alt.Chart(data(rows)).mark_line(strokeWidth=1.6, opacity=0.85)
-    made = alt.layer(
-        chance.encode(*axes), drawn.encode(*axes, *lines(line_keys(list(named)), field), detail="curve:N", order="x:Q")
-    )
+    axes = {
+        "x": quantity("x", title="false positive rate", scale=scale, axis=ticks),
+        "y": quantity("y", title="true positive rate", scale={"domain": [0, 1]}, axis=PERCENT),
+    }
+    told_apart_by = lines(line_keys(list(named)), field) | {"detail": nominal("curve"), "order": quantity("x")}
+    layers = [
+        part("line", axes, [{"x": x, "y": x} for x in even], color=INK, strokeDash=[1, 3], strokeWidth=1),
+        part("line", axes | told_apart_by, rows, strokeWidth=1.6, opacity=0.85),
+    ]
     told = [f"{name} {percent(fmean(_reached(c.points, 0.05) for c in alike))}" for name, alike in named.items()]
     detectors, attacks = ({getattr(curve, part) for curve in curves} for part in ("detector", "attack"))
     on = f"{len(attacks)} attacks" if len(attacks) > 1 else min(attacks)
     one = "" if len(detectors) > 1 else f"{min(detectors)}, "
     return Drawing(
-        made.properties(width=HEIGHT, height=HEIGHT),
+        {"width": HEIGHT, "height": HEIGHT, "layer": layers},
         "What detectors find, over their false alarms",
         [f"{one}{on}. A line for each seed. Dotted: chance."],
         f"{counted(len(curves), 'curve')} of {counted(len(detectors), 'detector')} on {on}. "

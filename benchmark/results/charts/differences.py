@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import altair as alt
-from altair.typing import ChartType
-
 from benchmark.errors import BadInput
-from benchmark.results.charts.look import COLOURS, INK, SHAPES, SIDE, Drawing, data
+from benchmark.results.charts.look import COLOURS, INK, SHAPES, SIDE, Drawing, Spec, nominal, part, quantity
 from benchmark.results.charts.points import Row
 from benchmark.results.comparison import Comparison, Judgement
 from benchmark.results.pairing import Pair
@@ -32,18 +29,18 @@ def differences(made: Sequence[Comparison]) -> Drawing:
         raise BadInput("figure: no attack counts in any comparison, so there is nothing to draw; run what is missing")
     panels = [_panel(one, judgement) for one in drawn if (judgement := one.judgement) is not None]
     said = [verdict(one, len(made)) for one in drawn]
-    chart = alt.vconcat(*panels, spacing=28).resolve_scale(color="independent", shape="independent")
+    chart = {"vconcat": panels, "spacing": 28, "resolve": {"scale": {"color": "independent", "shape": "independent"}}}
     subtitle = ["large: mean over seeds, small: each seed; bar: 95 % interval over attacks and seeds"]
     return Drawing(chart, "Share of the attack that is removed", subtitle, " ".join(said))
 
 
-def _panel(one: Comparison, judgement: Judgement) -> alt.HConcatChart:
+def _panel(one: Comparison, judgement: Judgement) -> Spec:
     names = [_name(one, pair) for pair in one.used]
     order = [name for _, name in sorted(zip((pair.removed for pair in one.used), names, strict=True), reverse=True)]
-    return alt.hconcat(_shares(one, names, order), _changes(one, judgement, names, order), spacing=18)
+    return {"hconcat": [_shares(one, names, order), _changes(one, judgement, names, order)], "spacing": 18}
 
 
-def _shares(one: Comparison, names: Sequence[str], order: Sequence[str]) -> ChartType:
+def _shares(one: Comparison, names: Sequence[str], order: Sequence[str]) -> Spec:
     """What each defense removes of each attack."""
     rows: list[Row] = []
     for name, pair in zip(names, one.used, strict=True):
@@ -56,48 +53,49 @@ def _shares(one: Comparison, names: Sequence[str], order: Sequence[str]) -> Char
             ]
     both = [one.reference, one.other]
     legend = {"title": None, "orient": "top", "symbolOpacity": 1}
-    base = alt.Chart(data(rows)).encode(
-        x=alt.X("removed:Q", title="removed, % of the attack"),
-        y=_attacks([*order, MEAN]),
-        color=alt.Color("defense:N", scale={"domain": both, "range": COLOURS[:2]}, legend=legend),
-        shape=alt.Shape("defense:N", scale={"domain": both, "range": SHAPES[:2]}, legend=legend),
-    )
-    means = base.transform_filter("!datum.seed")
-    link = means.mark_line(strokeWidth=1.5).encode(detail="attack:N", color=alt.value(INK), shape=alt.Shape())
-    each = base.transform_filter("datum.seed").mark_point(filled=True, size=14, opacity=0.45)
-    return _sized(alt.layer(link, each, means.mark_point(filled=True, size=70, opacity=1)), order, SIDE)
+    axes = {"x": quantity("removed", title="removed, % of the attack"), "y": _attacks([*order, MEAN])}
+    looks = {
+        "color": nominal("defense", scale={"domain": both, "range": COLOURS[:2]}, legend=legend),
+        "shape": nominal("defense", scale={"domain": both, "range": SHAPES[:2]}, legend=legend),
+    }
+    joined = axes | {"detail": nominal("attack")}
+    layers = [
+        part("line", joined, rows, "!datum.seed", strokeWidth=1.5, color=INK),
+        part("point", axes | looks, rows, "datum.seed", filled=True, size=14, opacity=0.45),
+        part("point", axes | looks, rows, "!datum.seed", filled=True, size=70, opacity=1),
+    ]
+    return _sized(layers, order, SIDE)
 
 
-def _changes(one: Comparison, judgement: Judgement, names: Sequence[str], order: Sequence[str]) -> ChartType:
+def _changes(one: Comparison, judgement: Judgement, names: Sequence[str], order: Sequence[str]) -> Spec:
     """The other's removed share less the reference's, and the mean with its interval."""
     rows: list[Row] = [
         {"attack": name, "difference": 100 * pair.removed} for name, pair in zip(names, one.used, strict=True)
     ]
     title = "difference, points"
     y = _attacks([*order, MEAN], labels=False)
-    dots = alt.Chart(data(rows)).mark_point(filled=True, size=50, color=INK, opacity=1)
-    layers: list[alt.Chart] = [
-        alt.Chart(data([{"zero": 0.0}])).mark_rule(color=INK, strokeDash=[3, 3]).encode(x="zero:Q"),
-        dots.encode(x=alt.X("difference:Q", title=title), y=y),
+    places = {"x": quantity("difference", title=title), "y": y}
+    layers = [
+        part("rule", {"x": quantity("zero")}, [{"zero": 0.0}], color=INK, strokeDash=[3, 3]),
+        part("point", places, rows, filled=True, size=50, color=INK, opacity=1),
     ]
     mean: Row = {"attack": MEAN, "difference": 100 * judgement.mean}
     if judgement.interval is not None:
         span: Row = {**mean, "low": 100 * judgement.interval.low, "high": 100 * judgement.interval.high}
-        bar = alt.Chart(data([span])).mark_rule(color=COLOURS[1], strokeWidth=3)
-        layers.append(bar.encode(x=alt.X("low:Q", title=title), x2="high:Q", y=y))
-    diamond = alt.Chart(data([mean])).mark_point(filled=True, size=90, shape="diamond", color=COLOURS[1], opacity=1)
-    layers.append(diamond.encode(x=alt.X("difference:Q", title=title), y=y))
-    return _sized(alt.layer(*layers), order, SIDE // 2)
+        ends = {"x": quantity("low", title=title), "x2": {"field": "high"}, "y": y}
+        layers.append(part("rule", ends, [span], color=COLOURS[1], strokeWidth=3))
+    diamond: Spec = {"filled": True, "size": 90, "shape": "diamond", "color": COLOURS[1], "opacity": 1}
+    layers.append(part("point", places, [mean], **diamond))
+    return _sized(layers, order, SIDE // 2)
 
 
-def _sized(chart: ChartType, order: Sequence[str], width: int) -> ChartType:
-    made: ChartType = chart.properties(width=width, height=ROW * (len(order) + 1))
-    return made
+def _sized(layers: Sequence[Spec], order: Sequence[str], width: int) -> Spec:
+    return {"width": width, "height": ROW * (len(order) + 1), "layer": layers}
 
 
-def _attacks(order: Sequence[str], labels: bool = True) -> alt.Y:
+def _attacks(order: Sequence[str], labels: bool = True) -> Spec:
     axis = {"labels": labels, "ticks": False, "domain": False, "grid": True}
-    return alt.Y("attack:N", title=None, scale={"domain": list(order)}, axis=axis)
+    return nominal("attack", title=None, scale={"domain": list(order)}, axis=axis)
 
 
 def _name(one: Comparison, pair: Pair) -> str:

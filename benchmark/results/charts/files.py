@@ -7,14 +7,14 @@ import html
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import vl_convert
 
-from benchmark.results.charts.look import INK, Drawing, config
+from benchmark.results.charts.look import INK, Drawing, Spec, config
 from benchmark.results.outputs import drawable, writable
 from benchmark.store import replace
 
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name; nobody asks for it
 PAPER = "#222222"  # ink on white
 SCALE = 2  # pixels of a PNG for each of the chart
 # Words on every part, which the description replaces, classes that a page's style might know, an address nobody asks.
@@ -30,7 +30,7 @@ def svg(drawing: Drawing, ink: str = INK, bare: bool = False) -> str:
         ink: colour of text and axes; `currentColor` where the SVG stands inside a page and follows its text.
         bare: without heading and legend, for a page that sets them as text.
     """
-    made = UNUSED.sub("", str(vl_convert.vegalite_to_svg(_text(_spec(drawing, bare), ink), allowed_base_urls=[])))
+    made = UNUSED.sub("", str(vl_convert.vegalite_to_svg(_text(spec(drawing, bare), ink), allowed_base_urls=[])))
     label = html.escape(drawing.words)
     return _renamed(made).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
@@ -54,19 +54,19 @@ def write(drawing: Drawing, path: Path) -> None:
     if suffix == ".svg":
         replace(path, svg(drawing).encode())
         return
-    spec = _spec(drawing)
+    whole = spec(drawing)
     if suffix == ".pdf":
-        replace(path, vl_convert.vegalite_to_pdf(_text(spec, PAPER), allowed_base_urls=[]))
+        replace(path, vl_convert.vegalite_to_pdf(_text(whole, PAPER), allowed_base_urls=[]))
     else:
-        spec["config"]["background"] = "white"
-        replace(path, vl_convert.vegalite_to_png(_text(spec, PAPER), scale=SCALE, allowed_base_urls=[]))
+        whole["config"]["background"] = "white"
+        replace(path, vl_convert.vegalite_to_png(_text(whole, PAPER), scale=SCALE, allowed_base_urls=[]))
 
 
-def _spec(drawing: Drawing, bare: bool = False) -> dict[str, Any]:
-    # Not held against the schema: these charts are, in their tests, and it takes longer than to draw them.
-    look, spec = config(), drawing.chart.to_dict(validate=False)
+def spec(drawing: Drawing, bare: bool = False) -> Spec:
+    """A whole chart in Vega-Lite's terms; `bare` leaves out heading and legend."""
+    look, chart = config(), {"$schema": SCHEMA, **drawing.spec}
     if bare:
-        return {**spec, "config": look | {"legend": {"disable": True}}}
+        return {**chart, "config": look | {"legend": {"disable": True}}}
     heading = {
         "text": drawing.title,
         "subtitle": list(drawing.lines),
@@ -74,8 +74,8 @@ def _spec(drawing: Drawing, bare: bool = False) -> dict[str, Any]:
         "frame": "group",
         "offset": 12,
     }
-    return {**spec, "config": look, "title": heading}
+    return {**chart, "config": look, "title": heading}
 
 
-def _text(spec: dict[str, Any], ink: str) -> str:
-    return json.dumps(spec).replace(INK, ink)
+def _text(whole: Spec, ink: str) -> str:
+    return json.dumps(whole).replace(INK, ink)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import altair as alt
-
-from benchmark.results.charts.look import INK, Drawing, data
+from benchmark.results.charts.look import INK, Drawing, Spec, nominal, part, quantity
 from benchmark.results.charts.points import (
     EFFECT,
     Row,
@@ -35,38 +33,44 @@ def heat_map(cells: Sequence[Cell]) -> Drawing | None:
         return None
     families = sorted({cell.family for cell in shown})
     header = {"labelOrient": "bottom", "labelExpr": "split(datum.label, ' ')", "labelFontStyle": "italic"}
-    column = alt.Column("family:N", title=None, sort=families, header=header)
-    squares = alt.layer(*_layers(shown)).properties(width=alt.Step(WIDE), height=alt.Step(HIGH))
+    squares = {"width": {"step": WIDE}, "height": {"step": HIGH}, "layer": _layers(shown)}
     return Drawing(
-        squares.facet(column=column, spacing=8).resolve_scale(x="independent"),
+        {
+            "data": {"values": [_row(cell) for cell in shown]},
+            "facet": {"column": nominal("family", title=None, sort=families, header=header)},
+            "spacing": 8,
+            "spec": squares,
+            "resolve": {"scale": {"x": "independent"}},
+        },
         EFFECT[0],
         [EFFECT[1]],
         removed_in_words(shown),
     )
 
 
-def _layers(shown: Sequence[Cell]) -> list[alt.Chart]:
+def _layers(shown: Sequence[Cell]) -> list[Spec]:
     across = {"orient": "top", "labelAngle": -90, "domain": False, "ticks": False}
     down = {"domain": False, "ticks": False}
-    base = alt.Chart(data([_row(cell) for cell in shown])).encode(
-        x=alt.X("defense:N", sort=defenses(shown), title=None, axis=across),
-        y=alt.Y("attack:N", sort=attacks(shown), title=None, axis=down),
-    )
-    ranked, others = base.transform_filter("datum.ranked"), base.transform_filter("!datum.ranked")
+    axes = {
+        "x": nominal("defense", sort=defenses(shown), title=None, axis=across),
+        "y": nominal("attack", sort=attacks(shown), title=None, axis=down),
+    }
     legend = {"format": "~%", "gradientLength": 120}
     scale = {"scheme": "cividis", "domain": [0, 1], "clamp": True}
-    figures = alt.condition(f"datum.removed > {LIGHT}", alt.value("black"), alt.value("white"))
-    both, alone = (others.transform_filter(f"datum.number {sign} ''") for sign in ("!=", "=="))
+    shade = {"color": quantity("removed", scale=scale, legend=legend)}
+    number, status = {"text": nominal("number")}, {"text": nominal("short")}
+    inked = {"color": {"condition": {"test": f"datum.removed > {LIGHT}", "value": "black"}, "value": "white"}}
+    hatched: Spec = {"shape": HATCH, "size": WIDE**2, "strokeWidth": 1, "opacity": 0.3}
+    ranked, others = "datum.ranked", "!datum.ranked"
+    both, alone = (f"{others} && datum.number {sign} ''" for sign in ("!=", "=="))
     return [
-        ranked.mark_rect(stroke=INK, strokeOpacity=0.3).encode(
-            color=alt.Color("removed:Q", scale=scale, legend=legend)
-        ),
-        ranked.mark_text(fontSize=12).encode(text="number:N", color=figures),
-        others.mark_rect(fill="transparent", stroke=INK, strokeOpacity=0.3),
-        others.mark_point(shape=HATCH, size=WIDE**2, fill="transparent", stroke=INK, strokeWidth=1, opacity=0.3),
-        both.mark_text(fontSize=11, color=INK, dy=-6).encode(text="number:N"),
-        both.mark_text(fontSize=8.5, color=INK, dy=7).encode(text="short:N"),
-        alone.mark_text(fontSize=8.5, color=INK).encode(text="short:N"),
+        part("rect", axes | shade, keep=ranked, stroke=INK, strokeOpacity=0.3),
+        part("text", axes | number | inked, keep=ranked, fontSize=12),
+        part("rect", axes, keep=others, fill="transparent", stroke=INK, strokeOpacity=0.3),
+        part("point", axes, keep=others, fill="transparent", stroke=INK, **hatched),
+        part("text", axes | number, keep=both, fontSize=11, color=INK, dy=-6),
+        part("text", axes | status, keep=both, fontSize=8.5, color=INK, dy=7),
+        part("text", axes | status, keep=alone, fontSize=8.5, color=INK),
     ]
 
 

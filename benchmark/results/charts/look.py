@@ -1,16 +1,13 @@
 """How every chart looks: colours for light, dark and colour-blind readers, plain type, no background.
 
-Axes, scales and legends are plain dictionaries throughout: Altair's own objects carry every option there is, and each
-layer copies them.
+A chart is a Vega-Lite specification in plain dictionaries. Altair's objects would write the same, but carry every
+option there is and copy each other at every step, which takes as long as drawing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-
-import altair as alt
-from altair.typing import ChartType
 
 from benchmark.results.charts.points import Row
 
@@ -27,7 +24,7 @@ SIDE = 460  # pixels of a chart's longer side
 # Of an axis: the renderer measures each label, and one that has a limit again and again, for milliseconds.
 PERCENT = {"format": "~%", "tickCount": 5, "labelLimit": 0}
 
-Axes = tuple[alt.X, alt.Y]
+Spec = dict[str, Any]  # of Vega-Lite: a chart, a layer or an encoding
 
 
 class Key(NamedTuple):
@@ -50,23 +47,43 @@ class Drawing(NamedTuple):
     """A chart and what belongs beside it: drawn on paper, and text on a page.
 
     Attributes:
-        chart: axes, marks and, if there is one, the legend; without heading and without the house's look.
+        spec: axes, marks and, if there is one, the legend; without heading and without the house's look.
         title: the heading.
         lines: below it.
         words: the text alternative, with the main numbers.
         keys: what the legend says.
     """
 
-    chart: ChartType
+    spec: Spec
     title: str
     lines: Sequence[str]
     words: str
     keys: Sequence[Key] = ()
 
 
-def data(rows: Sequence[Row]) -> alt.InlineData:
-    """Rows inside the chart: no data frame, no limit on rows, no file; a tuple, since lists are copied deeply."""
-    return alt.InlineData(values=tuple(rows))
+def part(mark: str, encoding: Spec, rows: Sequence[Row] | None = None, keep: str = "", **looks: Any) -> Spec:
+    """A layer: rows drawn as marks.
+
+    Args:
+        mark: its type.
+        encoding: channel -> what it shows.
+        rows: one a mark, or one a point of a line; None for those of the whole chart.
+        keep: an expression that is true of the rows to be drawn; empty for all.
+        looks: options of the mark.
+    """
+    data: Spec = {} if rows is None else {"data": {"values": rows}}
+    transform: Spec = {"transform": [{"filter": keep}]} if keep else {}
+    return {**data, **transform, "mark": {"type": mark, **looks}, "encoding": encoding}
+
+
+def quantity(field: str, **options: Any) -> Spec:
+    """A channel that shows a number."""
+    return {"field": field, "type": "quantitative", **options}
+
+
+def nominal(field: str, **options: Any) -> Spec:
+    """A channel that shows what has no order but its own."""
+    return {"field": field, "type": "nominal", **options}
 
 
 def families(rows: Sequence[Row]) -> list[Key]:
@@ -78,22 +95,23 @@ def families(rows: Sequence[Row]) -> list[Key]:
     return [look for look in looks if look.label in there]
 
 
-def told_by(keys: Sequence[Key]) -> tuple[alt.Color, alt.Shape]:
+def told_by(keys: Sequence[Key]) -> Spec:
     """Colour and shape by family, with one legend."""
     names, colours, shapes = ([key[at] for key in keys] for at in range(3))
     legend = {"title": None, "orient": "bottom", "symbolOpacity": 1, "symbolStrokeWidth": 0} if keys else None
-    return (
-        alt.Color("family:N", scale={"domain": names, "range": colours}, legend=legend),
-        alt.Shape("family:N", scale={"domain": names, "range": shapes}, legend=legend),
-    )
+    return {
+        "color": nominal("family", scale={"domain": names, "range": colours}, legend=legend),
+        "shape": nominal("family", scale={"domain": names, "range": shapes}, legend=legend),
+    }
 
 
-def points(rows: Sequence[Row], axes: Axes) -> list[alt.Chart]:
+def points(rows: Sequence[Row], axes: Spec) -> list[Spec]:
     """Rows as points: filled in their family's colour and shape where they are `ranked`, grey circles elsewhere."""
-    base = alt.Chart(data(rows)).encode(*axes)
-    others = base.transform_filter("!datum.ranked").mark_point(size=26, color=UNRANKED, strokeWidth=1.2)
-    ranked = base.transform_filter("datum.ranked").mark_point(filled=True, size=34, opacity=0.8)
-    return [others, ranked.encode(*told_by(families(rows)))]
+    looks = told_by(families(rows))
+    return [
+        part("point", axes, rows, "!datum.ranked", size=26, color=UNRANKED, strokeWidth=1.2),
+        part("point", axes | looks, rows, "datum.ranked", filled=True, size=34, opacity=0.8),
+    ]
 
 
 def line_keys(labels: Sequence[str], plain: bool = False) -> list[Key]:
@@ -109,27 +127,25 @@ def line_keys(labels: Sequence[str], plain: bool = False) -> list[Key]:
     return [Key(label, colour, dash=dash) for label, (colour, dash) in zip(labels, looks, strict=False)]
 
 
-def lines(keys: Sequence[Key], field: str) -> tuple[alt.Color, alt.StrokeDash]:
+def lines(keys: Sequence[Key], field: str) -> Spec:
     """Colour and dash by label, with one legend.
 
     Args:
         keys: in the legend's order.
         field: of the data that holds the labels, and the legend's title.
     """
-    labels = [key.label for key in keys]
+    labels, colours = [key.label for key in keys], [key.colour for key in keys]
     legend = {"title": field, "symbolType": "stroke", "symbolStrokeWidth": 2, "symbolSize": 300, "symbolOpacity": 1}
-    return (
-        alt.Color(f"{field}:N", scale={"domain": labels, "range": [key.colour for key in keys]}, legend=legend),
-        alt.StrokeDash(
-            f"{field}:N", scale={"domain": labels, "range": [list(key.dash) for key in keys]}, legend=legend
-        ),
-    )
+    return {
+        "color": nominal(field, scale={"domain": labels, "range": colours}, legend=legend),
+        "strokeDash": nominal(field, scale={"domain": labels, "range": [key.dash for key in keys]}, legend=legend),
+    }
 
 
-def config() -> dict[str, Any]:
+def config() -> Spec:
     """The house's look, in Vega-Lite's terms."""
-    text: dict[str, Any] = {"labelFont": FONT, "titleFont": FONT, "labelColor": INK, "titleColor": INK}
-    plain: dict[str, Any] = {**text, "titleFontWeight": "normal", "labelLimit": 320}
+    text: Spec = {"labelFont": FONT, "titleFont": FONT, "labelColor": INK, "titleColor": INK}
+    plain: Spec = {**text, "titleFontWeight": "normal", "labelLimit": 320}
     return {
         "background": "transparent",
         "font": FONT,

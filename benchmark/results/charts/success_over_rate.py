@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-import altair as alt
-
-from benchmark.results.charts.look import PERCENT, Drawing, data, line_keys, lines
+from benchmark.results.charts.look import PERCENT, Drawing, Spec, line_keys, lines, nominal, part, quantity
 from benchmark.results.charts.points import Row, defenses, one_board, unranked
 from benchmark.results.leaderboard import Cell
 from benchmark.words import counted, percent
@@ -32,14 +30,25 @@ def success_over_rate(cells: Sequence[Cell]) -> Drawing | None:
     rates = sorted({float(row["rate"] or 0) for row in rows})
     across = {"type": "log", "domain": [rates[0] / 1.15, rates[-1] * 1.15], "nice": False}
     ticks = PERCENT | {"values": rates}
-    base = alt.Chart(data(rows)).encode(x=alt.X("rate:Q", title=None, scale=across, axis=ticks))
+    x = quantity("rate", title=None, scale=across, axis=ticks)
     keys = line_keys(labels, plain=True)
-    colour, dash = lines(keys, "defense")
-    made = alt.layer(
-        base.mark_line(strokeWidth=1.8).encode(colour, dash, _success_axis("mean(asr):Q")),
-        base.mark_circle(size=20, opacity=0.6).encode(colour, _success_axis("asr:Q")),
-    ).properties(width=SMALL, height=SMALL)
-    facets = made.facet(facet=alt.Facet("attack:N", title=None, sort=list(series)), columns=min(ACROSS, len(series)))
+    looks = lines(keys, "defense")
+    y = {"title": None, "scale": {"domain": [0, 1]}, "axis": PERCENT | {"tickCount": 2}}
+    means = {"x": x, "y": quantity("asr", aggregate="mean", **y), **looks}
+    each = {"x": x, "y": quantity("asr", **y), "color": looks["color"]}
+    facets: Spec = {
+        "data": {"values": rows},
+        "facet": nominal("attack", title=None, sort=list(series)),
+        "columns": min(ACROSS, len(series)),
+        "spec": {
+            "width": SMALL,
+            "height": SMALL,
+            "layer": [
+                part("line", means, strokeWidth=1.8),
+                part("circle", each, size=20, opacity=0.6),
+            ],
+        },
+    }
     return Drawing(
         facets,
         "Attack success over the share of poisoned rows",
@@ -52,10 +61,6 @@ def success_over_rate(cells: Sequence[Cell]) -> Drawing | None:
         f"{'; '.join(_undefended(*pair) for pair in series.items())}.",
         keys,
     )
-
-
-def _success_axis(field: str) -> alt.Y:
-    return alt.Y(field, title=None, scale={"domain": [0, 1]}, axis=PERCENT | {"tickCount": 2})
 
 
 def _rate(cell: Cell) -> float | None:

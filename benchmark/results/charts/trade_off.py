@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import altair as alt
-
-from benchmark.results.charts.look import INK, PERCENT, SIDE, Drawing, data, families, points
+from benchmark.results.charts.look import INK, PERCENT, SIDE, Drawing, families, nominal, part, points, quantity
 from benchmark.results.charts.points import Placed, Row, one_board, pareto, placed, unranked
 from benchmark.results.leaderboard import Cell
 from benchmark.words import counted, percent
@@ -36,22 +34,22 @@ def trade_off(cells: Sequence[Cell]) -> Drawing | None:
     floor = _floor([*start, *found])
     below = sum(point.y < floor for point in found)
     accuracy = {"domain": [floor, 1], "clamp": True, "nice": False}
-    axes = (
-        alt.X("x:Q", title="attack success, defended (lower is better)", axis=PERCENT),
-        alt.Y("y:Q", title="clean accuracy, defended (higher is better)", axis=PERCENT, scale=accuracy),
-    )
-    joined = alt.Chart(data([{"x": x, "y": y} for x, y in front])).encode(*axes)
-    numbers = alt.Chart(data(_numbers(list(front)[:LISTED], max(point.x for point in (*start, *found)), floor)))
-    undefended = alt.Chart(data([point.row for point in start])).mark_point(shape=CROSS, color=INK, size=30)
+    axes = {
+        "x": quantity("x", title="attack success, defended (lower is better)", axis=PERCENT),
+        "y": quantity("y", title="clean accuracy, defended (higher is better)", axis=PERCENT, scale=accuracy),
+    }
+    corners: list[Row] = [{"x": x, "y": y} for x, y in front]
+    numbers = _numbers(list(front)[:LISTED], max(point.x for point in (*start, *found)), floor)
+    beside = axes | {"text": nominal("name")}
     rows = [point.row for point in found]
     layers = [
-        joined.mark_line(color=INK, strokeDash=[4, 3], interpolate="step-after"),
-        undefended.encode(*axes),
+        part("line", axes, corners, color=INK, strokeDash=[4, 3], interpolate="step-after"),
+        part("point", axes, [point.row for point in start], shape=CROSS, color=INK, size=30),
         *points(rows, axes),
-        numbers.encode(*axes).mark_text(color=INK, align="left", dx=3, dy=-10, fontSize=11).encode(text="name:N"),
+        part("text", beside, numbers, color=INK, align="left", dx=3, dy=-10, fontSize=11),
     ]
     return Drawing(
-        alt.layer(*layers).properties(width=SIDE, height=HEIGHT),
+        {"width": SIDE, "height": HEIGHT, "layer": layers},
         "Clean accuracy against attack success: a point for each attack and defense",
         _subtitle(front, below),
         f"{counted(len(found), 'defended victim')} by clean accuracy and attack success{unranked(shown)}. "

@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmark.results.charts.cost_and_effect import cost_and_effect
+from benchmark.results.charts.look import INK
+from benchmark.results.charts.success_over_rate import success_over_rate
+from benchmark.results.charts.trade_off import trade_off
 from benchmark.results.leaderboard import Cell
 from benchmark.results.site.detectors import Evidences, detectors
 from benchmark.results.site.figures import slug
 from benchmark.results.site.heat import heat_map
+from benchmark.results.site.legend import legend
 from benchmark.results.standings import Standing
 
 INKS = {"light": "#333a42", "dark": "#c9d1d9"}
@@ -132,21 +137,13 @@ def drawn(board: Board, evidence: Evidences, folder: Path) -> Drawn:
 
 def _charts(board: Board, shown: Sequence[Cell], folder: Path) -> Iterator[Figure]:
     """Charts that are not empty, each left as two files."""
-    from altair.utils.schemapi import debug_mode  # it takes seconds, and the charts import it too
+    from benchmark.results.charts.files import svg  # it imports the renderer, whose threads no forked process may have
 
-    from benchmark.results.charts.cost_and_effect import cost_and_effect
-    from benchmark.results.charts.files import svg
-    from benchmark.results.charts.look import INK
-    from benchmark.results.charts.success_over_rate import success_over_rate
-    from benchmark.results.charts.trade_off import trade_off
-    from benchmark.results.site.legend import legend
-
-    with debug_mode(False):  # which holds every part against a schema, as the charts' tests do
-        made = (
-            ("trade-off", "Trade-off", trade_off(shown)),
-            ("cost", "Cost and effect", cost_and_effect(shown)),
-            ("rates", "Poison rates", success_over_rate(shown)),
-        )
+    made = (
+        ("trade-off", "Trade-off", trade_off(shown)),
+        ("cost", "Cost and effect", cost_and_effect(shown)),
+        ("rates", "Poison rates", success_over_rate(shown)),
+    )
     for name, kind, drawing in made:
         if drawing is not None:
             picture = svg(drawing, bare=True)  # a page breaks lines where it must, and letters take long to draw
