@@ -25,6 +25,7 @@ from benchmark.results.charts.points import attacks, pareto
 from benchmark.results.charts.success_over_rate import success_over_rate
 from benchmark.results.charts.trade_off import trade_off
 from benchmark.results.leaderboard import Cell, cells
+from benchmark.results.site.legend import legend
 
 HOSTILE = '<script>alert("x")</script>&'
 
@@ -259,6 +260,22 @@ def test_a_legend_has_the_families_that_are_drawn_and_each_keeps_its_look() -> N
     alone = trade_off(cells(grey))
     assert alone is not None and alone.words.endswith("1 preliminary. None is ranked.")
     assert alone is not None and "model detector" not in texts(svg(alone)), "nothing is ranked"
+
+
+def test_a_bare_chart_leaves_heading_and_legend_to_the_page(found: list[Cell]) -> None:
+    """The page's list has the marks that the chart's own legend has; a hostile name in it is text."""
+    rates = cells([record for rate in (0.01, 0.1) for record in three("A", HOSTILE, 0.1, config__attack__rate=rate)])
+    for drawing in (trade_off(found), success_over_rate(rates)):
+        assert drawing is not None and drawing.keys
+        whole, bare = texts(svg(drawing)), texts(svg(drawing, bare=True))
+        beside = {drawing.title, *(key.label for key in drawing.keys)}
+        assert beside <= set(whole) and not beside & set(bare)
+        listed = ET.fromstring(legend(drawing.keys))
+        assert [item.text is None and (item[0].tail or "").strip() for item in listed] == [
+            k.label for k in drawing.keys
+        ]
+    assert "currentColor" in legend(drawing.keys) and "<script" not in legend(drawing.keys)
+    assert legend([]) == ""
 
 
 # ---- as files

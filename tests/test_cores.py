@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 
 from benchmark.errors import BadInput
 from benchmark.results.site import cores
-from benchmark.results.site.cores import shared_out, unwritten
+from benchmark.results.site.cores import beside, shared_out, unwritten
 
 
 @pytest.fixture(params=[1, 2, 5])
@@ -73,3 +73,56 @@ def test_the_collector_is_as_it_was_behind_an_error() -> None:
 
 def test_no_task_is_no_work() -> None:
     assert shared_out(int, []) == (0, [])
+
+
+# ---- a process beside this one
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[object], object]]:
+    """Says who answers; the word "refuse" it refuses, and on "end" it ends."""
+
+    def ready() -> Callable[[object], object]:
+        def answer(question: object) -> object:
+            if question == "refuse":
+                raise BadInput("one is refused")
+            if question == "end":
+                os._exit(0)
+            return os.getpid(), question
+
+        return answer
+
+    with beside(ready) as ask:
+        yield ask
+
+
+def test_another_process_answers_one_question_after_another(answering: Callable[[object], object]) -> None:
+    large = "x" * 2**20
+    answers = [answering(question) for question in (1, large, [3])]
+    assert [said for _, said in answers] == [1, large, [3]]
+    (process,) = {process for process, _ in answers}
+    assert process != os.getpid()
+
+
+def test_what_it_raises_is_raised_here(answering: Callable[[object], object]) -> None:
+    with pytest.raises(BadInput, match="one is refused"):
+        answering("refuse")
+
+
+def test_what_it_raises_while_it_gets_ready_is_raised_at_the_first_question() -> None:
+    with beside(lambda: int("none")) as ask, pytest.raises(ValueError, match="invalid literal"):
+        ask(1)
+
+
+def test_its_end_is_noticed_at_once_and_at_every_question(answering: Callable[[object], object]) -> None:
+    for question in ("end", 1, 2):
+        with pytest.raises(RuntimeError, match="ended before its work was done"):
+            answering(question)
+
+
+def test_it_is_gone_behind_an_error() -> None:
+    with pytest.raises(BadInput), beside(lambda: lambda question: os.getpid()) as ask:
+        process = ask(None)
+        raise BadInput("stops")
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from benchmark.results.charts.look import PERCENT, Drawing, Spec, line_keys, lines, nominal, part, quantity
+from benchmark.results.charts.look import PERCENT, Drawing, Key, Spec, line_keys, lines, nominal, part, quantity
 from benchmark.results.charts.points import Row, defenses, one_board, unranked
 from benchmark.results.leaderboard import Cell
 from benchmark.words import counted, percent
 
 SMALL = 210  # pixels of one of the charts
 ACROSS = 3  # charts in a row
+TICKS = 4  # rates with a label, at most
 UNDEFENDED = "no defense"
 
 
@@ -25,42 +27,37 @@ def success_over_rate(cells: Sequence[Cell]) -> Drawing | None:
     if not series:
         return None
     shown = [cell for group in series.values() for cell in group]
-    labels = [UNDEFENDED, *defenses(shown)]
+    keys = line_keys([UNDEFENDED, *defenses(shown)], plain=True)
     rows = [row for attack, group in series.items() for row in _success(attack, group)]
-    rates = sorted({float(row["rate"] or 0) for row in rows})
-    across = {"type": "log", "domain": [rates[0] / 1.15, rates[-1] * 1.15], "nice": False}
-    ticks = PERCENT | {"values": rates}
-    x = quantity("rate", title=None, scale=across, axis=ticks)
-    keys = line_keys(labels, plain=True)
-    looks = lines(keys, "defense")
-    y = {"title": None, "scale": {"domain": [0, 1]}, "axis": PERCENT | {"tickCount": 2}}
-    means = {"x": x, "y": quantity("asr", aggregate="mean", **y), **looks}
-    each = {"x": x, "y": quantity("asr", **y), "color": looks["color"]}
-    facets: Spec = {
-        "data": {"values": rows},
-        "facet": nominal("attack", title=None, sort=list(series)),
-        "columns": min(ACROSS, len(series)),
-        "spec": {
-            "width": SMALL,
-            "height": SMALL,
-            "layer": [
-                part("line", means, strokeWidth=1.8),
-                part("circle", each, size=20, opacity=0.6),
-            ],
-        },
-    }
     return Drawing(
-        facets,
+        _facets(rows, list(series), keys),
         "Attack success over the share of poisoned rows",
         [
             "Across: training rows poisoned; up: attack success.",
             "A dot for each seed, lines through the means. Attacks that failed are shown too.",
         ],
         f"Attack success of {counted(len(series), 'attack')} over the poison rate, with "
-        f"{counted(len(labels) - 1, 'defense')}{unranked(shown)}. Without a defense: "
+        f"{counted(len(keys) - 1, 'defense')}{unranked(shown)}. Without a defense: "
         f"{'; '.join(_undefended(*pair) for pair in series.items())}.",
         keys,
     )
+
+
+def _facets(rows: Sequence[Row], names: Sequence[str], keys: Sequence[Key]) -> Spec:
+    rates = sorted({float(row["rate"] or 0) for row in rows})
+    across = {"type": "log", "domain": [rates[0] / 1.15, rates[-1] * 1.15], "nice": False}
+    ticks = PERCENT | {"values": rates[:: math.ceil(len(rates) / TICKS)]}
+    up = {"title": None, "scale": {"domain": [0, 1]}, "axis": PERCENT | {"tickCount": 2}}
+    x, looks = quantity("rate", title=None, scale=across, axis=ticks), lines(keys, "defense")
+    means = {"x": x, "y": quantity("asr", aggregate="mean", **up), **looks}
+    each = {"x": x, "y": quantity("asr", **up), "color": looks["color"]}
+    layers = [part("line", means, strokeWidth=1.8), part("circle", each, size=20, opacity=0.6)]
+    return {
+        "data": {"values": rows},
+        "facet": nominal("attack", title=None, sort=names),
+        "columns": min(ACROSS, len(names)),
+        "spec": {"width": SMALL, "height": SMALL, "layer": layers},
+    }
 
 
 def _rate(cell: Cell) -> float | None:

@@ -17,6 +17,7 @@ from benchmark.results.site.detectors import Evidences, detectors
 from benchmark.results.site.figures import slug
 from benchmark.results.site.heat import heat_map
 from benchmark.results.site.legend import legend
+from benchmark.results.site.renderer import Draw
 from benchmark.results.standings import Standing
 
 INKS = {"light": "#333a42", "dark": "#c9d1d9"}
@@ -123,22 +124,23 @@ def fitting(board: Board) -> list[Cell]:
     return [cell for cell in board.cells if cell.label["attack"] in kept][:MOST]
 
 
-def drawn(board: Board, evidence: Evidences, folder: Path) -> Drawn:
+def drawn(board: Board, evidence: Evidences, draw: Draw, folder: Path) -> Drawn:
     """Draw what the cells hold.
 
     Args:
         board: to be drawn.
         evidence: of records, by their keys.
+        draw: makes an SVG of a chart.
         folder: for the charts' files.
     """
     shown = fitting(board)
-    return Drawn(shown, heat_map(shown, "../"), detectors(shown, evidence, "../"), list(_charts(board, shown, folder)))
+    return Drawn(
+        shown, heat_map(shown, "../"), detectors(shown, evidence, "../"), list(_charts(board, shown, draw, folder))
+    )
 
 
-def _charts(board: Board, shown: Sequence[Cell], folder: Path) -> Iterator[Figure]:
+def _charts(board: Board, shown: Sequence[Cell], draw: Draw, folder: Path) -> Iterator[Figure]:
     """Charts that are not empty, each left as two files."""
-    from benchmark.results.charts.files import svg  # it imports the renderer, whose threads no forked process may have
-
     made = (
         ("trade-off", "Trade-off", trade_off(shown)),
         ("cost", "Cost and effect", cost_and_effect(shown)),
@@ -146,7 +148,7 @@ def _charts(board: Board, shown: Sequence[Cell], folder: Path) -> Iterator[Figur
     )
     for name, kind, drawing in made:
         if drawing is not None:
-            picture = svg(drawing, bare=True)  # a page breaks lines where it must, and letters take long to draw
+            picture = draw(drawing)
             for theme, ink in INKS.items():
                 (folder / f"{board.slug}-{name}.{theme}.svg").write_text(picture.replace(INK, ink))
             beside = (drawing.title, drawing.lines, legend(drawing.keys), drawing.words)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,15 +20,15 @@ from benchmark.results.marks import marks
 from benchmark.results.site import authors, table
 from benchmark.results.site.boards import Board, Drawn, boards, drawn, groups
 from benchmark.results.site.cells import STATUS, Link, page
-from benchmark.results.site.cores import shared_out, unwritten
-from benchmark.results.site.figures import Figures, Rank
+from benchmark.results.site.cores import beside, shared_out, unwritten
+from benchmark.results.site.figures import Figures, places
 from benchmark.results.site.heat import heat_map
-from benchmark.results.site.rows import AT, html
+from benchmark.results.site.renderer import Draw, renderer
+from benchmark.results.site.rows import AT, PLAIN, html, plain
 from benchmark.results.site.templating import Templates, assets, embedded
-from benchmark.results.standings import Standing, standings
+from benchmark.results.standings import standings
 
 FIRST = 50  # rows that the page has before its script runs
-PLAIN = 1000  # rows of a table without scripts
 CHUNK = 100  # cells whose pages one process makes before it asks for more
 FOLDERS = ("boards", "cells", "charts", "methods", "plain")
 MARK = Path("assets", "page.js")  # a folder that has it is a site of ours, and may be replaced
@@ -50,20 +49,21 @@ def build(source: Path, site: Path) -> int:
     """
     if site.exists() and not (site / MARK).is_file() and any(site.iterdir()):
         raise BadInput(f"{site}: holds other files than pages made here; give another folder, or empty it")
-    archive = Archive(source)
-    if not archive.records:
-        raise BadInput(f"{source}: holds no record; run scripts/run.py first, or give --store or --records")
-    with unwritten():
-        return _built(archive, marks(source), site)
+    with beside(renderer) as draw:
+        archive = Archive(source)
+        if not archive.records:
+            raise BadInput(f"{source}: holds no record; run scripts/run.py first, or give --store or --records")
+        with unwritten():
+            return _built(archive, marks(source), draw, site)
 
 
-def _built(archive: Archive, known: Mapping[str, Mark], site: Path) -> int:
+def _built(archive: Archive, known: Mapping[str, Mark], draw: Draw, site: Path) -> int:
     found = cells(archive.records, known)
     site.parent.mkdir(parents=True, exist_ok=True)
     made = Path(mkdtemp(prefix=f".{site.name}-", dir=site.parent))
     try:
         made.chmod(0o755)  # mkdtemp's is for its owner alone
-        _Builder(archive, found, made).write()
+        _Builder(archive, found, draw, made).write()
         if site.exists():
             shutil.rmtree(site)
         made.rename(site)
@@ -75,15 +75,16 @@ def _built(archive: Archive, known: Mapping[str, Mark], site: Path) -> int:
 class _Builder:
     """What the pages of one site share."""
 
-    def __init__(self, archive: Archive, found: Sequence[Cell], folder: Path) -> None:
+    def __init__(self, archive: Archive, found: Sequence[Cell], draw: Draw, folder: Path) -> None:
         self.archive = archive
         self.found = found
+        self.draw = draw
         self.folder = folder
         self.templates = Templates()
         self.authors = authors.Authors(found)
         ranked = standings(found)
         self.boards = boards(found, ranked)
-        self.ranks = _places(ranked)
+        self.ranks = places(ranked)
         self.heads = table.heads()
 
     def write(self) -> None:
@@ -99,15 +100,21 @@ class _Builder:
         for cell, row in zip(self.found, rows, strict=True):
             for author in self.authors.of(cell):
                 author.add(cell, row)
-        for start in range(0, len(rows), PLAIN) if len(rows) > FIRST else range(0):
-            self._plain(rows, start)
+        starts = range(0, len(rows), PLAIN) if len(rows) > FIRST else range(0)
+        tables = [partial(self._plain, rows, start) for start in starts]
+        shared_out(lambda: self._lists(rows, drawings, yamls), tables)
+
+    def _lists(
+        self, rows: list[list[object]], drawings: Sequence[Drawn], yamls: Mapping[str, Sequence[Method]]
+    ) -> None:
+        """The pages that lead to cells."""
         self._boards(drawings)
         self._methods(yamls)
         self._index(rows, drawings[0])
 
     def _drawings(self) -> list[Drawn]:
         """Of each board."""
-        return [drawn(board, self.archive.evidence, self.folder / "charts") for board in self.boards]
+        return [drawn(board, self.archive.evidence, self.draw, self.folder / "charts") for board in self.boards]
 
     def _cells(self, chunk: range) -> list[list[object]]:
         """The pages of some cells, and their rows of the table, whose HTML would be three times as large."""
@@ -142,16 +149,7 @@ class _Builder:
 
     def _plain(self, rows: Sequence[list[object]], start: int) -> None:
         """One of the tables for whoever has no scripts; needed only where the first page does not hold all."""
-        some = rows[start : start + PLAIN]
-        content = {
-            "rows": "".join(html(row, "../") for row in some),
-            "groups": self.heads,
-            "first": start + 1,
-            "last": start + len(some),
-            "total": len(rows),
-            "page": start // PLAIN + 1,
-            "pages": math.ceil(len(rows) / PLAIN),
-        }
+        content = plain(rows, start) | {"groups": self.heads}
         self.templates.write(self.folder / "plain" / f"{content['page']}.html", "plain.html", content)
 
     def _boards(self, drawings: Sequence[Drawn]) -> None:
@@ -192,9 +190,3 @@ class _Builder:
             "data": embedded({"columns": columns, "facets": table.FACETS, "rows": rows}),
         }
         self.templates.write(self.folder / "index.html", "index.html", content)
-
-
-def _places(ranked: Sequence[Standing]) -> dict[tuple[str, ...], Rank]:
-    """Board, family, access and defense -> its rank."""
-    members = Counter(standing.board for standing in ranked)
-    return {(*s.board, s.defense): Rank(s.rank, members[s.board]) for s in ranked if s.rank is not None}

@@ -1,4 +1,4 @@
-"""Work shared out among the cores: processes forked from this one, which need nothing handed over."""
+"""Work shared out among the cores: processes forked from this one, which begin with what it holds."""
 
 from __future__ import annotations
 
@@ -7,24 +7,73 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
-from typing import TypeVar
+from typing import Any, TypeVar
 
 RARELY = 50_000  # objects made before the collector looks at them: pages leave little that goes in circles
 
 Own = TypeVar("Own")
 Result = TypeVar("Result")
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
 Task = Callable[[], Result]
+
+
+@contextmanager
+def beside(ready: Callable[[], Callable[[Question], Answer]]) -> Iterator[Callable[[Question], Answer]]:
+    """A process that answers questions, one after another; it gets ready while this one goes on.
+
+    For what takes long to start, or starts threads: those must be in no process that is forked later.
+
+    Args:
+        ready: makes what answers; called in the other process.
+
+    Yields:
+        What asks and waits for the answer; both can be pickled. It raises what was raised there, and RuntimeError where
+        the process is gone.
+    """
+    if sys.platform != "linux":
+        yield ready()
+        return
+    context = multiprocessing.get_context("fork")
+    mine, theirs = context.Pipe()
+    process = context.Process(target=_answer, args=(ready, theirs, mine), daemon=True)
+    process.start()
+    theirs.close()
+
+    def ask(question: Question) -> Answer:
+        with suppress(BrokenPipeError):  # the process is gone, which the answer will tell
+            mine.send(question)
+        found: Answer = _told(mine)
+        return found
+
+    try:
+        yield ask
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _answer(ready: Callable[[], Callable[[Question], Answer]], pipe: Connection, inherited: Connection) -> None:
+    """The other process, until nobody is left to ask."""
+    inherited.close()
+    try:
+        answer = ready()
+        while True:
+            pipe.send((answer(pipe.recv()), None))
+    except EOFError:
+        return
+    except Exception as error:  # noqa: BLE001  # raised again where it is read
+        pipe.send((None, error))
 
 
 def shared_out(own: Callable[[], Own], tasks: Sequence[Task[Result]]) -> tuple[Own, list[Result]]:
     """Do tasks side by side, each once.
 
     Args:
-        own: done here and nowhere else, while others begin with the tasks: what starts threads, such as the renderer
-            of charts, must not be used in a forked process.
+        own: done here and nowhere else, while others begin with the tasks.
         tasks: see what this process holds, and what they change may stay with them; what they return can be pickled.
 
     Returns:
@@ -83,9 +132,8 @@ def _work(
         pipe.send(({}, error))
 
 
-def _told(pipe: Connection) -> dict[int, Result]:
+def _told(pipe: Connection) -> Any:
     try:
-        found: dict[int, Result]
         found, fault = pipe.recv()
     except EOFError as error:
         raise RuntimeError("a process ended before its work was done; is there memory enough?") from error
@@ -98,7 +146,6 @@ def _told(pipe: Connection) -> dict[int, Result]:
 def unwritten() -> Iterator[None]:
     """Keep the collector off what is there, which it would walk and write to, and seldom let it look at what is new."""
     thresholds = gc.get_threshold()
-    gc.collect()
     gc.freeze()
     gc.set_threshold(RARELY)
     try:

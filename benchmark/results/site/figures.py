@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from statistics import fmean
@@ -13,6 +14,7 @@ from benchmark.record import Record, VictimScores
 from benchmark.results.intervals import wilson
 from benchmark.results.leaderboard import Cell
 from benchmark.results.merits import detected
+from benchmark.results.standings import Standing
 from benchmark.results.tables import detection
 
 VICTIMS = ("clean", "sham", "backdoored", "defended", "control")
@@ -150,6 +152,12 @@ class Figures:
         """Peak megabytes of the defense, mean over seeds."""
         peaks = [record.costs["defended"].peak_memory for record in self.cell.records if "defended" in record.costs]
         return fmean(peaks) / 1e6 if peaks else None
+
+
+def places(ranked: Sequence[Standing]) -> dict[tuple[str, ...], Rank]:
+    """Board, family, access and defense -> its rank."""
+    members = Counter(standing.board for standing in ranked)
+    return {(*s.board, s.defense): Rank(s.rank, members[s.board]) for s in ranked if s.rank is not None}
 
 
 def slug(value: object) -> str:

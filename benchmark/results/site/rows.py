@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from benchmark.results.site.table import COLUMNS
 from benchmark.results.site.templating import number
 
+PLAIN = 1000  # rows of a table without scripts
 AT = {column.name: at for at, column in enumerate(COLUMNS)}
 UNDER: Mapping[str, Callable[[Sequence[Any]], str]] = {  # what a name has below it, as in page.js
     "attack": lambda row: "",
@@ -35,6 +37,19 @@ def html(row: Sequence[Any], root: str) -> str:
         parts.append(f"<td{extra}>{shown}</td>")
     parts[0] = f'<th scope="row">{parts[0][4:-5]}</th>'
     return f"<tr>{''.join(parts)}</tr>\n"
+
+
+def plain(rows: Sequence[Sequence[Any]], start: int) -> dict[str, Any]:
+    """What a table without scripts shows: some rows, which of all they are, and its page's number of how many."""
+    some = rows[start : start + PLAIN]
+    return {
+        "rows": "".join(html(row, "../") for row in some),
+        "first": start + 1,
+        "last": start + len(some),
+        "total": len(rows),
+        "page": start // PLAIN + 1,
+        "pages": math.ceil(len(rows) / PLAIN),
+    }
 
 
 def _name(label: str, under: str, link: str) -> str:
