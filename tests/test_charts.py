@@ -252,9 +252,9 @@ def test_a_legend_has_the_families_that_are_drawn_and_each_keeps_its_look() -> N
             wanted = {kinds[name] for name in drawn}
             shown = set(texts(svg(chart)))
             assert shown & {*kinds.values(), "input detector", "model detector", "training"} == wanted
-            for legend in legends(chart):
-                assert set(legend) == wanted
-                for name, look in legend.items():
+            for told in legends(chart):
+                assert set(told) == wanted
+                for name, look in told.items():
                     looks.setdefault(name, set()).add(look)
     assert all(len(each) == 1 for each in looks.values()) and len(set.union(*looks.values())) == 3
     alone = trade_off(cells(grey))

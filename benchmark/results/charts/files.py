@@ -7,6 +7,7 @@ import html
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import vl_convert
 
@@ -66,7 +67,7 @@ def spec(drawing: Drawing, bare: bool = False) -> Spec:
     """A whole chart in Vega-Lite's terms; `bare` leaves out heading and legend."""
     look, chart = config(), {"$schema": SCHEMA, **drawing.spec}
     if bare:
-        return {**chart, "config": look | {"legend": {"disable": True}}}
+        return {**_unexplained(chart), "config": look}
     heading = {
         "text": drawing.title,
         "subtitle": list(drawing.lines),
@@ -75,6 +76,13 @@ def spec(drawing: Drawing, bare: bool = False) -> Spec:
         "offset": 12,
     }
     return {**chart, "config": look, "title": heading}
+
+
+def _unexplained(part: Any) -> Any:
+    """A chart without legends; only what says nothing of its legend could be told so in one place."""
+    if isinstance(part, dict):
+        return {k: v if k == "data" else None if k == "legend" else _unexplained(v) for k, v in part.items()}
+    return [_unexplained(each) for each in part] if isinstance(part, list) else part
 
 
 def _text(whole: Spec, ink: str) -> str:
