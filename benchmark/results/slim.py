@@ -27,16 +27,21 @@ class Slim:
                 values[name] = value = self.part(value)
                 value = id(value)  # as good as its value, since each is kept once, or by the one part that has it
             told.append(value)
-        object.__setattr__(part, "__pydantic_fields_set__", self._given(part))
+        key = tuple(told)
         try:
-            return self.parts.setdefault(tuple(told), part)
+            known = self.parts.get(key)
         except TypeError:  # it holds a list
-            return part
+            return self._slimmed(part)
+        if known is None:
+            known = self.parts[key] = self._slimmed(part)
+        return known
 
-    def _given(self, part: Part) -> set[str]:
-        """The names of its fields that were given: one set for all parts that have the same, most often all."""
+    def _slimmed(self, part: Part) -> Part:
+        """The part, with one set of names for all that have the same fields, most often all."""
         given, kind = part.model_fields_set, type(part)
         whole = self.whole.get(kind)
         if whole is None:
             whole = self.whole[kind] = set(kind.model_fields)
-        return whole if len(given) == len(whole) else self.some.setdefault((kind, frozenset(given)), given)
+        shared = whole if len(given) == len(whole) else self.some.setdefault((kind, frozenset(given)), given)
+        object.__setattr__(part, "__pydantic_fields_set__", shared)
+        return part
