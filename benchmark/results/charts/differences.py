@@ -72,7 +72,7 @@ def _changes(one: Comparison, judgement: Judgement, names: Sequence[str], order:
     rows: list[Row] = [
         {"attack": name, "difference": 100 * pair.removed} for name, pair in zip(names, one.used, strict=True)
     ]
-    title = "difference, points"
+    title = f"{one.other} less {one.reference}, points"
     y = _attacks([*order, MEAN], labels=False)
     places = {"x": quantity("difference", title=title), "y": y}
     layers = [

@@ -34,7 +34,7 @@ def success_over_rate(cells: Sequence[Cell]) -> Drawing | None:
         "Attack success over the share of poisoned rows",
         [
             "Across: training rows poisoned; up: attack success.",
-            "A dot for each seed, lines through the means. Attacks that failed are shown too.",
+            f"A dot for each seed, lines through the means, of all cells{unranked(shown)}.",
         ],
         f"Attack success of {counted(len(series), 'attack')} over the poison rate, with "
         f"{counted(len(keys) - 1, 'defense')}{unranked(shown)}. Without a defense: "

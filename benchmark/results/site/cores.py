@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -58,6 +59,7 @@ def beside(ready: Callable[[], Callable[[Question], Answer]]) -> Iterator[Callab
 
 def _answer(ready: Callable[[], Callable[[Question], Answer]], pipe: Connection, inherited: Connection) -> None:
     """The other process, until nobody is left to ask."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the whole group; the first process hears it, and ends this one
     inherited.close()
     try:
         answer = ready()
@@ -123,13 +125,16 @@ def _done(tasks: Sequence[Task[Result]], counter: Synchronized[int]) -> Iterator
 def _work(
     tasks: Sequence[Task[Result]], counter: Synchronized[int], pipe: Connection, inherited: Sequence[Connection]
 ) -> None:
-    """A forked process: it tells all results at the end, or what went wrong."""
+    """A forked process: it tells all results at the end, or what went wrong, if there is still somebody to tell."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for end in inherited:
         end.close()  # or it would wait for ever for a reader that is gone, being one itself
     try:
-        pipe.send((dict(_done(tasks, counter)), None))
+        told: tuple[object, Exception | None] = (dict(_done(tasks, counter)), None)
     except Exception as error:  # noqa: BLE001  # raised again where it is read
-        pipe.send(({}, error))
+        told = ({}, error)
+    with suppress(BrokenPipeError):
+        pipe.send(told)
 
 
 def _told(pipe: Connection) -> Any:
