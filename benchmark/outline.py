@@ -12,7 +12,7 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 @cache
 def outline(tree: ast.Module) -> str:
-    """A module's tree as JSON. `ast.unparse` would not do: Python 3.12 quotes f-strings as no other version does."""
+    """A module's tree as JSON. `ast.unparse` would not do: Python's versions quote f-strings in different ways."""
     return json.dumps(_nested(tree))
 
 
@@ -29,5 +29,5 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
             yield name, value[1:] or [ast.Pass()]
         elif isinstance(node, ast.JoinedStr):  # 3.12 ends some with an empty text
             yield name, [part for part in value if getattr(part, "value", None) != ""]
-        elif value not in (None, []):
+        elif name != "kind" and value not in (None, []):  # it tells u"a" from "a", and in f-strings not everywhere
             yield name, value

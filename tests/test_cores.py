@@ -120,6 +120,15 @@ def test_its_end_is_noticed_at_once_and_at_every_question(answering: Callable[[o
             answering(question)
 
 
+def test_its_end_with_a_question_unread_is_noticed() -> None:
+    def ready() -> Callable[[object], object]:
+        time.sleep(0.3)
+        os._exit(0)
+
+    with beside(ready) as ask, pytest.raises(RuntimeError, match="ended before its work was done"):
+        ask(bytes(1000))
+
+
 def test_it_is_gone_behind_an_error() -> None:
     with pytest.raises(BadInput), beside(lambda: lambda question: os.getpid()) as ask:
         process = ask(None)

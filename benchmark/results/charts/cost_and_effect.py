@@ -8,6 +8,7 @@ from statistics import fmean, geometric_mean
 from typing import Literal
 
 from benchmark.results.charts.look import (
+    FEW,
     INK,
     PERCENT,
     SIDE,
@@ -59,7 +60,7 @@ def cost_and_effect(cells: Sequence[Cell], price: Price = "seconds") -> Drawing 
     title = "seconds of the defense" if in_time else "clean accuracy lost by a model without a backdoor"
     scale = {"type": "log" if in_time else "linear", "domain": [low, high], "nice": False}
     decades = [10.0**at for at in range(math.ceil(math.log10(low)), math.ceil(math.log10(high)))] if in_time else None
-    ticks = PERCENT | ({"format": "~g"} if in_time else {}) | ({"values": decades} if decades else {})
+    ticks = (FEW | {"format": "~g"} if in_time else PERCENT) | ({"values": decades} if decades else {})
     removed = {"domain": [min(0.0, *(point.y for point in found)) - MARGIN, 1 + MARGIN], "nice": False}
     axes = {
         "x": quantity("x", title=title, scale=scale, axis=ticks),
@@ -68,7 +69,8 @@ def cost_and_effect(cells: Sequence[Cell], price: Price = "seconds") -> Drawing 
     middles = _labelled(_middles(found, in_time), low, high, in_time)
     rows = [point.row for point in found]
     places: Spec = {field: {"expr": f"datum.{field}"} for field in ("dx", "dy", "align")}
-    looks = told_by(families(rows))
+    keys = families(rows)
+    looks = told_by(keys)
     layers = [
         *points(rows, axes),
         part("point", axes | looks, middles, filled=True, size=130, opacity=1, stroke=INK, strokeWidth=1),
@@ -84,7 +86,7 @@ def cost_and_effect(cells: Sequence[Cell], price: Price = "seconds") -> Drawing 
         ],
         f"{counted(len(found), 'cell')}{unranked(shown)}. "
         f"Mean share removed: {', '.join(told) or 'no defense is ranked'}.",
-        families(rows),
+        keys,
     )
 
 

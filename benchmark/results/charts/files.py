@@ -79,7 +79,7 @@ def spec(drawing: Drawing, bare: bool = False) -> Spec:
 
 
 def _unexplained(part: Any) -> Any:
-    """A chart without legends; only what says nothing of its legend could be told so in one place."""
+    """A chart without legends; `config.legend.disable` would not reach those that say something of themselves."""
     if isinstance(part, dict):
         return {k: v if k == "data" else None if k == "legend" else _unexplained(v) for k, v in part.items()}
     return [_unexplained(each) for each in part] if isinstance(part, list) else part

@@ -22,7 +22,8 @@ FONT = "sans-serif"
 SIDE = 460  # pixels of a chart's longer side
 
 # Of an axis: the renderer measures each label, and one that has a limit again and again, for milliseconds.
-PERCENT = {"format": "~%", "tickCount": 5, "labelLimit": 0}
+FEW = {"tickCount": 5, "labelLimit": 0}
+PERCENT = FEW | {"format": "~%"}
 
 Spec = dict[str, Any]  # of Vega-Lite: a chart, a layer or an encoding
 
@@ -51,7 +52,7 @@ class Drawing(NamedTuple):
         title: the heading.
         lines: below it.
         words: the text alternative, with the main numbers.
-        keys: what the legend says.
+        keys: what the legend says, for pages; without those of charts that no page shows.
     """
 
     spec: Spec

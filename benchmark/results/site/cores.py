@@ -45,7 +45,7 @@ def beside(ready: Callable[[], Callable[[Question], Answer]]) -> Iterator[Callab
     theirs.close()
 
     def ask(question: Question) -> Answer:
-        with suppress(BrokenPipeError):  # the process is gone, which the answer will tell
+        with suppress(ConnectionError):  # the process is gone, which the answer will tell
             mine.send(question)
         found: Answer = _told(mine)
         return found
@@ -55,6 +55,7 @@ def beside(ready: Callable[[], Callable[[Question], Answer]]) -> Iterator[Callab
     finally:
         process.terminate()
         process.join()
+        mine.close()
 
 
 def _answer(ready: Callable[[], Callable[[Question], Answer]], pipe: Connection, inherited: Connection) -> None:
@@ -140,7 +141,7 @@ def _work(
 def _told(pipe: Connection) -> Any:
     try:
         found, fault = pipe.recv()
-    except EOFError as error:
+    except (EOFError, ConnectionError) as error:  # the latter where it left something unread
         raise RuntimeError("a process ended before its work was done; is there memory enough?") from error
     if fault is not None:
         raise fault

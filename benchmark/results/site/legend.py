@@ -19,7 +19,8 @@ SHAPES: Mapping[str, str] = {  # in a square from -6 to 6
 def legend(keys: Sequence[Key]) -> str:
     """A list of marks and their labels, which are escaped; empty without any."""
     items = [f"<li>{_mark(key)} {escape(key.label)}</li>" for key in keys]
-    return f'<ul class="keys">{"".join(items)}</ul>' if items else ""
+    # Without bullets it is no list to Safari, unless it says so.
+    return f'<ul class="keys" role="list">{"".join(items)}</ul>' if items else ""
 
 
 def _mark(key: Key) -> str:
