@@ -1,4 +1,4 @@
-"""Work shared out among the cores: processes forked from this one, which begin with what it holds."""
+"""Work shared out among the cores: processes forked from this one, and one beside them that is not."""
 
 from __future__ import annotations
 
@@ -26,21 +26,19 @@ Task = Callable[[], Result]
 def beside(ready: Callable[[], Callable[[Question], Answer]]) -> Iterator[Callable[[Question], Answer]]:
     """A process that answers questions, one after another; it gets ready while this one goes on.
 
-    For what takes long to start, or starts threads: those must be in no process that is forked later.
+    For what takes long to start, or starts threads: those must be in no process that is forked later. It is no fork
+    itself, since this one may have such threads already.
 
     Args:
-        ready: makes what answers; called in the other process.
+        ready: makes what answers; called in the other process, and can be pickled.
 
     Yields:
         What asks and waits for the answer; both can be pickled. It raises what was raised there, and RuntimeError where
         the process is gone.
     """
-    if sys.platform != "linux":
-        yield ready()
-        return
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
-    process = context.Process(target=_answer, args=(ready, theirs, mine), daemon=True)
+    process = context.Process(target=_answer, args=(ready, theirs), daemon=True)
     process.start()
     theirs.close()
 
@@ -58,10 +56,9 @@ def beside(ready: Callable[[], Callable[[Question], Answer]]) -> Iterator[Callab
         mine.close()
 
 
-def _answer(ready: Callable[[], Callable[[Question], Answer]], pipe: Connection, inherited: Connection) -> None:
+def _answer(ready: Callable[[], Callable[[Question], Answer]], pipe: Connection) -> None:
     """The other process, until nobody is left to ask."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the whole group; the first process hears it, and ends this one
-    inherited.close()
     try:
         answer = ready()
         while True:
