@@ -25,7 +25,9 @@ from benchmark.results.charts.points import attacks, pareto
 from benchmark.results.charts.success_over_rate import success_over_rate
 from benchmark.results.charts.trade_off import trade_off
 from benchmark.results.leaderboard import Cell, cells
+from benchmark.results.site.cores import beside
 from benchmark.results.site.legend import legend
+from benchmark.results.site.renderer import renderer
 
 HOSTILE = '<script>alert("x")</script>&'
 
@@ -378,6 +380,14 @@ def test_the_script_names_a_mistake_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "2 boards are never drawn as one" in done.stderr
     narrowed = ("success_over_rate", str(tmp_path / "a.svg"), f"--records={tmp_path}", "--recipe", "*epochs=9")
     assert "nothing to draw in 1 cell (" in here("scripts/figure.py", *narrowed).stderr
+
+
+def test_a_process_beside_one_that_has_drawn_draws_the_same(found: list[Cell]) -> None:
+    drawing = trade_off(found)
+    assert drawing is not None
+    made = svg(drawing, bare=True)
+    with beside(renderer) as draw:
+        assert draw(drawing) == made
 
 
 # ---- what it costs those who draw nothing
