@@ -22,6 +22,7 @@ from benchmark.cli import Parser, guarded, whole
 from benchmark.errors import BadInput
 from benchmark.keys import hashed
 from benchmark.record import Cost, Count, Detection, Record, VictimScores, load
+from benchmark.results.archive import place
 from benchmark.results.columnar import write
 from benchmark.results.marks import COMMITTED
 
@@ -55,39 +56,48 @@ def parsed() -> argparse.Namespace:
 
 
 def varied(count: int, boards: int) -> Iterator[Record]:
-    """Records of so many recipes, the seeds of a cell side by side."""
+    """Records of so many recipes, in the order in which `compact` leaves them."""
     chance = random.Random(0)
     patterns = _patterns()
+    made = []
     for board in range(boards):
         wanted = count * (board + 1) // boards - count * board // boards
-        for at in range(wanted):
-            yield _another(patterns[at % len(patterns)], board, at // len(patterns), chance)
+        made += [_elsewhere(patterns[at % len(patterns)], board, at // len(patterns)) for at in range(wanted)]
+    return (_measured_anew(record, chance) for record in sorted(made, key=place))
 
 
 def _patterns() -> list[Record]:
     """The committed records of attacks with a rate, whole; the seeds of a cell side by side."""
     found = [record for record in map(load, COMMITTED.rglob("*.json")) if "rate" in record.config["attack"]]
-    return sorted(found, key=lambda record: (record.methods.attack.name, sorted(record.identity.items()), record.seed))
+    return sorted(found, key=place)
 
 
-def _another(pattern: Record, board: int, turn: int, chance: random.Random) -> Record:
-    """A record of another recipe and another poison rate, whose numbers are near those of its pattern."""
+def _elsewhere(pattern: Record, board: int, turn: int) -> Record:
+    """A record of another recipe and another poison rate."""
     recipe = pattern.config["recipe"] | {"epochs": 1 + board}
     attack = pattern.config["attack"] | {"rate": round(pattern.config["attack"]["rate"] + turn / 1000, 6)}
-    identity = pattern.identity | {"recipe": hashed(recipe), "attack": hashed([pattern.identity["attack"], turn])}
-    scores = pattern.scores and pattern.scores.model_copy(
-        update={name: _near(getattr(pattern.scores, name), chance) for name in ("defended", "control")}
-    )
+    identity = {"recipe": hashed(recipe), "attack": hashed([pattern.identity["attack"], turn])}
     return pattern.model_copy(
         update={
             "key": hashed([pattern.key, board, turn]),
             "config": pattern.config | {"recipe": recipe, "attack": attack},
-            "identity": identity,
+            "identity": pattern.identity | identity,
+        }
+    )
+
+
+def _measured_anew(record: Record, chance: random.Random) -> Record:
+    """A record whose numbers are near those of another."""
+    scores = record.scores and record.scores.model_copy(
+        update={name: _near(getattr(record.scores, name), chance) for name in ("defended", "control")}
+    )
+    return record.model_copy(
+        update={
             "scores": scores,
-            "detection": pattern.detection and _seen(pattern.detection, chance),
-            "costs": pattern.costs | {"defended": _dearer(pattern.costs["defended"], chance)},
-            "curves": pattern.curves | {"defended": [chance.random() for _ in range(10)]},
-            "weights": pattern.weights | {"defended": hashed([pattern.key, board, turn])},
+            "detection": record.detection and _seen(record.detection, chance),
+            "costs": record.costs | {"defended": _dearer(record.costs["defended"], chance)},
+            "curves": record.curves | {"defended": [chance.random() for _ in range(10)]},
+            "weights": record.weights | {"defended": record.key},
         }
     )
 

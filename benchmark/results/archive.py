@@ -88,7 +88,7 @@ def compact(folder: Path, file: Path) -> int:
         raise BadInput(f"{folder}: holds no record; give a folder of records")
     from benchmark.results.columnar import write
 
-    keys, whole, known = [record.key for record in sorted(records, key=_place)], _Folder(folder), marks(folder)
+    keys, whole, known = [record.key for record in sorted(records, key=place)], _Folder(folder), marks(folder)
     # First: records without their marks would count as made here.
     mark_anew(file, {key: known[key] for key in keys if key in known})
     with _uncollected():
@@ -96,8 +96,8 @@ def compact(folder: Path, file: Path) -> int:
     return len(keys)
 
 
-def _place(record: Record) -> tuple[Any, ...]:
-    """Where a record stands in the file: the seeds of a cell side by side, cells about as the leaderboard has them."""
+def place(record: Record) -> tuple[Any, ...]:
+    """Where a record stands in a compact file, to sort by: a cell's seeds side by side, cells as on the leaderboard."""
     names = {"attack": record.methods.attack.name, "defense": record.methods.defense.name}
     parts = [(names.get(part, str(record.config.get(part))), record.identity.get(part, "")) for part in PARTS]
     return (*parts[:-1], record.methods.defense.family, parts[-1], record.seed, record.key)
