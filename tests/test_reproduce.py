@@ -140,6 +140,23 @@ def test_a_file_that_builds_on_another_says_what_hydra_composes(group: str, name
     assert reproduce.section(group, name) == whole
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "dataset").glob("*.yaml")))
+def test_what_a_data_set_brings_is_what_hydra_composes(name: str) -> None:
+    """So its own recipe, device and threads are not named in a command, and those of others are."""
+    record = of(f"dataset={name}", "device=auto", *(["dataset.path=there"] if name == "parquet" else []))
+    parts = ("recipe", "device", "threads")
+    assert not [text for text in reproduce.overrides(record) if text.startswith(parts)]
+    other = of("dataset=digits" if name != "digits" else "dataset=mnist").config["recipe"]
+    assert [text for text in reproduce.overrides(record, recipe=other, device="cuda", threads=2) if text.startswith(parts)]
+
+
+def test_a_data_set_from_outside_always_names_its_recipe() -> None:
+    """Whatever its yaml calls for, which nobody here knows."""
+    for recipe in ("digits", "paper"):
+        told = reproduce.overrides(of(f"recipe={recipe}"), dataset={"_target_": "mine.Stamps"})
+        assert told[0] == "dataset=stamps" and f"recipe={recipe}" in told
+
+
 def test_a_configuration_can_be_composed_while_hydra_runs() -> None:
     """As at the end of scripts/run.py, which goes on with its own."""
     with initialize_config_dir(str(CONF), version_base="1.3"):

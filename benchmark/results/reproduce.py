@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from omegaconf import OmegaConf
+from pydantic_core import to_json
 
 from benchmark.config import CONF, compose
 from benchmark.record import Record
@@ -42,13 +43,12 @@ def overrides(record: Record, **changes: object) -> list[str]:
     """
     config: dict[str, Any] = {**record.config, **changes}
     config |= {group: {} for group in NAMED if not isinstance(config.get(group), Mapping)}  # a stranger's record
-    texts = {group: json.dumps(config[group], sort_keys=True) for group in NAMED}
-    usual, recipe = _customary(texts["dataset"])
+    texts = {group: to_json(config[group]).decode() for group in NAMED}
+    recipe = _customary_recipe(texts["dataset"])
     found: list[str] = []
     for group, text in texts.items():
         found += _told(group, text, recipe if group == "recipe" else "")
-    plain = ("device", "threads")
-    found += [f"{name}={_text(config[name])}" for name in plain if name in config and config[name] != usual[name]]
+    found += [f"{name}={_text(config[name])}" for name, usual in _plain() if config.get(name, usual) != usual]
     seed = changes.get("seed", record.seed)
     seeds = seed if isinstance(seed, Sequence) else [seed]
     return [*found, "seed=" + ",".join(_text(value) for value in seeds)]
@@ -108,11 +108,35 @@ def constructor(config: Mapping[str, Any]) -> str:
 
 
 @cache
-def _customary(dataset: str) -> tuple[Mapping[str, Any], str]:
-    """The configuration that naming a data set, here as JSON, stands for, and its recipe as JSON."""
-    name = chosen("dataset", json.loads(dataset))
-    usual = _composed(f"dataset={name}" if name in constructors("dataset") else "")
-    return usual, json.dumps(usual["recipe"], sort_keys=True)
+def _customary_recipe(dataset: str) -> str:
+    """The recipe that naming a data set stands for, both as JSON; empty for a data set from outside conf/."""
+    name = sibling("dataset", json.loads(dataset))
+    return "" if name is None else json.dumps(section("recipe", _called_for("recipe", f"dataset/{name}")))
+
+
+def _called_for(group: str, path: str) -> str:
+    """What a yaml's defaults name of a group, or those of the yaml it builds on; else what config.yaml names.
+
+    Hydra says it only by composing everything, which takes as long as a hundred pages.
+    """
+    steps = _yaml(path).get("defaults", [])
+    named = {_group(key): name for step in steps if isinstance(step, dict) for key, name in step.items()}
+    bases = [step for step in steps if isinstance(step, str) and step != "_self_"]
+    if group in named:
+        return str(named[group])
+    return _called_for(group, f"{path.rpartition('/')[0]}/{bases[0]}" if bases else "config")
+
+
+def _group(step: str) -> str:
+    """Of a step in a defaults list: `recipe` in `recipe` and in `override /recipe@_global_.recipe`."""
+    return step.removeprefix("override ").removeprefix("/").partition("@")[0]
+
+
+@cache
+def _plain() -> tuple[tuple[str, Any], ...]:
+    """Settings of no group, and what they are where nobody says anything."""
+    usual = _yaml("hydra/launcher/local")
+    return tuple((name, usual[name]) for name in ("device", "threads"))
 
 
 @cache
@@ -137,9 +161,7 @@ def _alone(group: str, name: str) -> Mapping[str, Any] | None:
     text = (CONF / group / f"{name}.yaml").read_text()
     if "${" in text or "@package" in text:
         return None
-    tree: Any = OmegaConf.to_container(OmegaConf.create(text))
-    if not isinstance(tree, dict):
-        return None
+    tree = dict(_yaml(f"{group}/{name}"))
     steps = [step for step in tree.pop("defaults", []) if not str(step).startswith("{'override ")]
     bases = [step for step in steps if step != "_self_"]
     if not bases:
@@ -150,10 +172,16 @@ def _alone(group: str, name: str) -> Mapping[str, Any] | None:
 
 
 @cache
+def _yaml(path: str) -> Mapping[str, Any]:
+    """A file of conf/ as it stands."""
+    found: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{path}.yaml"))
+    return MappingProxyType(found)
+
+
+@cache
 def _composed(override: str) -> Mapping[str, Any]:
     config = compose(*([override] if override else []))
-    wanted = {name: config[name] for name in (*NAMED, "device", "threads")}
-    tree: Any = OmegaConf.to_container(OmegaConf.create(wanted), resolve=True)
+    tree: Any = OmegaConf.to_container(OmegaConf.create({name: config[name] for name in NAMED}), resolve=True)
     return {str(name): value for name, value in tree.items()}
 
 
