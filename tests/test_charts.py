@@ -20,7 +20,7 @@ from benchmark.results.charts.detection_curves import Curve, detection_curves, r
 from benchmark.results.charts.files import spec, svg
 from benchmark.results.charts.files import write as write_chart
 from benchmark.results.charts.heat_map import heat_map
-from benchmark.results.charts.look import Drawing
+from benchmark.results.charts.look import Drawing, bare
 from benchmark.results.charts.points import attacks, pareto
 from benchmark.results.charts.success_over_rate import success_over_rate
 from benchmark.results.charts.trade_off import trade_off
@@ -269,9 +269,9 @@ def test_a_bare_chart_leaves_heading_and_legend_to_the_page(found: list[Cell]) -
     rates = cells([record for rate in (0.01, 0.1) for record in three("A", HOSTILE, 0.1, config__attack__rate=rate)])
     for drawing in (trade_off(found), success_over_rate(rates)):
         assert drawing is not None and drawing.keys
-        whole, bare = texts(svg(drawing)), texts(svg(drawing, bare=True))
+        whole, left = texts(svg(drawing)), texts(svg(bare(drawing)))
         beside = {drawing.title, *(key.label for key in drawing.keys)}
-        assert beside <= set(whole) and not beside & set(bare)
+        assert beside <= set(whole) and not beside & set(left)
         listed = ET.fromstring(legend(drawing.keys))
         assert [item.text is None and (item[0].tail or "").strip() for item in listed] == [
             k.label for k in drawing.keys
@@ -291,8 +291,8 @@ def test_charts_are_what_the_schema_knows(found: list[Cell]) -> None:
     made += [success_over_rate(rates), detection_curves(curve), detection_curves(curve, log=True)]
     for drawing in made:
         assert drawing is not None
-        for bare in (False, True):
-            TopLevelSpec.from_dict(spec(drawing, bare))
+        for each in (drawing, bare(drawing)):
+            TopLevelSpec.from_dict(spec(each))
     with pytest.raises(ValidationError):
         TopLevelSpec.from_dict({**spec(drawing), "layr": []})
 
@@ -331,7 +331,6 @@ def test_a_picture_has_words_and_names_of_its_own(found: list[Cell]) -> None:
     assert named and named == set(re.findall(r"url\(#([^)]+)\)", svg(chart)))
     other = heat_map(found[:3])
     assert other is not None and not named & set(re.findall(r'\bid="([^"]+)"', svg(other)))
-    assert 'fill="currentColor"' in svg(chart, ink="currentColor") and "#767676" not in svg(chart, ink="currentColor")
 
 
 @pytest.mark.parametrize(("suffix", "begins"), [(".svg", b"<svg"), (".PNG", b"\x89PNG"), (".pdf", b"%PDF")])
@@ -385,9 +384,9 @@ def test_the_script_names_a_mistake_in_one_line(tmp_path: Path) -> None:
 def test_a_process_beside_one_that_has_drawn_draws_the_same(found: list[Cell]) -> None:
     drawing = trade_off(found)
     assert drawing is not None
-    made = svg(drawing, bare=True)
+    made = texts(svg(bare(drawing)))
     with beside(renderer) as draw:
-        assert draw(drawing) == made
+        assert made and texts(draw(bare(drawing))) == made
 
 
 # ---- what it costs those who draw nothing

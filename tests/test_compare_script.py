@@ -19,7 +19,7 @@ from benchmark.results.leaderboard import cells
 from benchmark.results.marks import mark
 from benchmark.results.names import named
 from benchmark.results.outputs import PICTURES
-from benchmark.results.reproduce import constructors, section
+from benchmark.results.yamls import constructors, section
 
 ATTACKS = ("BadNets", "Blended", "Sig", "Ssba", "TaCT", "FTrojan")
 HOSTILE = "<script>alert(1)</script>|&_%"

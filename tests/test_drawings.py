@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from synthetic import synthetic
@@ -16,6 +17,7 @@ from benchmark.results.site.detectors import detectors
 from benchmark.results.site.drawings import curve, histogram, roc
 from benchmark.results.site.figures import Figures
 from benchmark.results.site.heat import heat_map
+from benchmark.results.site.pictures import Pictures
 
 
 def test_drawings_have_known_paths() -> None:
@@ -93,14 +95,14 @@ def looking(attack: str, name: str, seed: int, area: float | None) -> Record:
     return synthetic(attack, name, seed, detection=told, evidence__roc={"rows": curve})
 
 
-def test_a_cell_says_how_far_its_records_are_trusted() -> None:
+def test_a_cell_says_how_far_its_records_are_trusted(tmp_path: Path) -> None:
     records = [synthetic(seed=seed) for seed in range(3)]
     marked: tuple[tuple[Standing, str], ...] = (("reported", "not run again"), ("not reproduced", "something else"))
     for standing, words in marked:
         (cell,) = cells(records, {records[0].key: standing})
-        shown = page(Figures(cell), {})
+        shown = page(Figures(cell), {}, Pictures(tmp_path))
         assert words in shown["meaning"] and shown["standing"] is None, "said once"
     costly = [synthetic(seed=seed, rates={"defended": {"ca": 0.8}}) for seed in range(3)]
     (cell,) = cells(costly, {costly[0].key: "reported"})
-    shown = page(Figures(cell), {})
+    shown = page(Figures(cell), {}, Pictures(tmp_path))
     assert "clean accuracy lost" in shown["meaning"] and "not run again" in shown["standing"]

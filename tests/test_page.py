@@ -17,7 +17,7 @@ from synthetic import synthetic, write
 
 from benchmark.errors import BadInput
 from benchmark.record import Record
-from benchmark.results.reproduce import constructors
+from benchmark.results.yamls import constructors
 
 pytest.importorskip("jinja2")
 pytest.importorskip("itables")
@@ -25,7 +25,7 @@ pytest.importorskip("vl_convert")
 api = pytest.importorskip("playwright.sync_api")
 
 from benchmark.results.site.build import build  # noqa: E402
-from benchmark.results.site.drawings import picture  # noqa: E402
+from benchmark.results.site.pictures import Pictures  # noqa: E402
 from benchmark.results.site.table import COLUMNS  # noqa: E402
 from benchmark.results.site.templating import embedded  # noqa: E402
 
@@ -361,9 +361,7 @@ def test_a_hostile_record_is_text(tab: Watched, site: Path) -> None:
         assert page.evaluate("window.hacked") is None, path
         assert page.locator("img[onerror], script:not([src]):not([type='application/json'])").count() == 0
         sources = page.locator("main img").evaluate_all("images => images.map(image => image.getAttribute('src'))")
-        assert all(
-            re.fullmatch(r"(data:image/png;base64,[A-Za-z0-9+/=]+|(\.\./)?charts/[\w.-]+)", one) for one in sources
-        )
+        assert all(re.fullmatch(r"(\.\./pictures/[0-9a-f]{32}\.png|(\.\./)?charts/[\w.-]+)", one) for one in sources)
     page = tab.open(site / "index.html")
     page.get_by_label("Search").fill("window.hacked")
     page.locator("#shown", has_text="1 of").wait_for()
@@ -435,10 +433,33 @@ def test_the_same_site_is_made_again_and_other_folders_are_left_alone(tmp_path: 
         build(tmp_path / "mine", tmp_path / "new")
 
 
-@pytest.mark.parametrize("uri", [*FAKES, None, "data:image/png;base64,", "data:image/png;base64,AA==\n", "x.png"])
-def test_only_pngs_are_pictures(uri: str | None) -> None:
-    good = "data:image/png;base64,iVBORw0KGgo="
-    assert picture(uri, "", "") == "" and f'<img src="{good}" alt="&lt;"><figcaption>&amp;<' in picture(good, "<", "&")
+GOOD = "data:image/png;base64,iVBORw0KGgo="
+NONE = [
+    *FAKES,
+    None,
+    "",
+    "x.png",
+    "data:image/png;base64,",
+    "data:image/png;base64,é",
+    f"{GOOD}\n",
+    f"{GOOD}=",
+    GOOD[:-1],
+]
+
+
+@pytest.mark.parametrize("uri", [*NONE, GOOD.replace("png", "gif"), "data:image/png;base64,R0lGODlhAQABAAAAACw="])
+def test_only_pngs_are_pictures(uri: str | None, tmp_path: Path) -> None:
+    """A GIF that calls itself one, or base64 that is cut off or goes on, leaves nothing."""
+    assert Pictures(tmp_path).figure(uri, "", "") == "" and not [*tmp_path.iterdir()]
+
+
+def test_a_picture_is_a_file_that_all_who_show_it_share(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    pictures = Pictures(tmp_path / "pictures")
+    first, second = pictures.figure(GOOD, "<", "&"), pictures.figure(GOOD, "other", "words")
+    (file,) = (tmp_path / "pictures").iterdir()
+    assert file.read_bytes() == b"\x89PNG\r\n\x1a\n"
+    assert f'<img src="../pictures/{file.name}" alt="&lt;"><figcaption>&amp;<' in first and file.name in second
 
 
 def test_embedded_json_ends_no_script() -> None:

@@ -23,7 +23,7 @@ from benchmark.inventory import VERIFICATIONS
 from benchmark.record import Record
 from benchmark.results.leaderboard import Cell
 from benchmark.results.marks import Standing, standing_of
-from benchmark.results.reproduce import constructors
+from benchmark.results.yamls import constructors
 from benchmark.run import run
 from benchmark.store import Store
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.keys import is_path
 from benchmark.record import Record
-from benchmark.results import reproduce
+from benchmark.results import reproduce, yamls
 from benchmark.words import counted
 
 
@@ -71,7 +71,7 @@ def _varied(configs: Sequence[Mapping[str, Any]]) -> dict[str, set[str]]:
 def _changed(part: str, config: Mapping[str, Any], section: object) -> set[str]:
     """Options that differ from those of the yaml of this name."""
     yaml = reproduce.sibling(part, section) if part in reproduce.NAMED and isinstance(section, Mapping) else None
-    usual = _flat(reproduce.section(part, yaml)) if yaml else {}
+    usual = _flat(yamls.section(part, yaml)) if yaml else {}
     if _name(usual) != _name(config):  # a data set of its own under a constructor that takes any
         return set()
     return {o for o, value in config.items() if o in usual and _comparable(usual[o]) != _comparable(value)}

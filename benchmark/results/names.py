@@ -10,7 +10,8 @@ from difflib import SequenceMatcher
 from benchmark.errors import BadInput
 from benchmark.record import Record
 from benchmark.results.leaderboard import SEEDS, Cell
-from benchmark.results.reproduce import command, constructor, constructors, section, written
+from benchmark.results.reproduce import command, written
+from benchmark.results.yamls import constructor, constructors, section
 
 
 def plain(name: str) -> str:

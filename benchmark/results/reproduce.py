@@ -7,14 +7,13 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
-from types import MappingProxyType
 from typing import Any
 
-from omegaconf import OmegaConf
 from pydantic_core import to_json
 
-from benchmark.config import CONF, compose
 from benchmark.record import Record
+from benchmark.results import yamls
+from benchmark.results.yamls import constructor, constructors, section
 
 NAMED = ("dataset", "architecture", "recipe", "attack", "defense")  # groups, in the order they are written
 BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")  # texts that Hydra takes without quotes ...
@@ -48,7 +47,9 @@ def overrides(record: Record, **changes: object) -> list[str]:
     found: list[str] = []
     for group, text in texts.items():
         found += _told(group, text, recipe if group == "recipe" else "")
-    found += [f"{name}={_text(config[name])}" for name, usual in _plain() if config.get(name, usual) != usual]
+    found += [
+        f"{name}={_text(config[name])}" for name, usual in yamls.usual().items() if config.get(name, usual) != usual
+    ]
     seed = changes.get("seed", record.seed)
     seeds = seed if isinstance(seed, Sequence) else [seed]
     return [*found, "seed=" + ",".join(_text(value) for value in seeds)]
@@ -80,63 +81,11 @@ def written(group: str, config: Mapping[str, Any]) -> str | None:
     return name if name and not _differences(group, config, section(group, name)) else None
 
 
-def section(group: str, name: str) -> Mapping[str, Any]:
-    """A group's options by its yaml; nothing for a name that is not in conf/."""
-    return _section(group, name) if name in constructors(group) else {}
-
-
-def _section(group: str, name: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = _alone(group, name) or _composed(f"{group}={name}")[group]
-    return found
-
-
-@cache
-def constructors(group: str) -> Mapping[str, str]:
-    """The yaml files of conf/<group>, by name, and the constructors that they call."""
-    return MappingProxyType({name: constructor(_section(group, name)) for name in _files(group)})
-
-
-def _files(group: str) -> list[str]:
-    """The names of the yaml files of conf/<group>."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-
-
-def constructor(config: Mapping[str, Any]) -> str:
-    """The dotted name a section stands for; an architecture stands for its network."""
-    inner = config.get("network")
-    return str((inner if isinstance(inner, Mapping) else config).get("_target_", ""))
-
-
 @cache
 def _customary_recipe(dataset: str) -> str:
     """The recipe that naming a data set stands for, both as JSON; empty for a data set from outside conf/."""
     name = sibling("dataset", json.loads(dataset))
-    return "" if name is None else json.dumps(section("recipe", _called_for("recipe", f"dataset/{name}")))
-
-
-def _called_for(group: str, path: str) -> str:
-    """What a yaml's defaults name of a group, or those of the yaml it builds on; else what config.yaml names.
-
-    Hydra says it only by composing everything, which takes as long as a hundred pages.
-    """
-    steps = _yaml(path).get("defaults", [])
-    named = {_group(key): name for step in steps if isinstance(step, dict) for key, name in step.items()}
-    bases = [step for step in steps if isinstance(step, str) and step != "_self_"]
-    if group in named:
-        return str(named[group])
-    return _called_for(group, f"{path.rpartition('/')[0]}/{bases[0]}" if bases else "config")
-
-
-def _group(step: str) -> str:
-    """Of a step in a defaults list: `recipe` in `recipe` and in `override /recipe@_global_.recipe`."""
-    return step.removeprefix("override ").removeprefix("/").partition("@")[0]
-
-
-@cache
-def _plain() -> tuple[tuple[str, Any], ...]:
-    """Settings of no group, and what they are where nobody says anything."""
-    usual = _yaml("hydra/launcher/local")
-    return tuple((name, usual[name]) for name in ("device", "threads"))
+    return "" if name is None else json.dumps(section("recipe", yamls.called_for("recipe", f"dataset/{name}")))
 
 
 @cache
@@ -150,39 +99,6 @@ def _told(group: str, text: str, customary: str) -> tuple[str, ...]:
         if len(kept) <= len(options):
             return kept
     return (f"{group}={_text(name)}", *options)
-
-
-@cache
-def _alone(group: str, name: str) -> Mapping[str, Any] | None:
-    """A yaml's options as the files of its group tell them, since Hydra would take a hundred times as long to say.
-
-    What it changes in other groups has no part in them; None where it does more than to build on a file of its own.
-    """
-    text = (CONF / group / f"{name}.yaml").read_text()
-    if "${" in text or "@package" in text:
-        return None
-    tree = dict(_yaml(f"{group}/{name}"))
-    steps = [step for step in tree.pop("defaults", []) if not str(step).startswith("{'override ")]
-    bases = [step for step in steps if step != "_self_"]
-    if not bases:
-        return tree
-    built = steps == [bases[0], "_self_"] and bases[0] in _files(group)
-    base = _alone(group, bases[0]) if built else None
-    return None if base is None else OmegaConf.to_container(OmegaConf.merge(base, tree))  # type: ignore[return-value]
-
-
-@cache
-def _yaml(path: str) -> Mapping[str, Any]:
-    """A file of conf/ as it stands."""
-    found: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{path}.yaml"))
-    return MappingProxyType(found)
-
-
-@cache
-def _composed(override: str) -> Mapping[str, Any]:
-    config = compose(*([override] if override else []))
-    tree: Any = OmegaConf.to_container(OmegaConf.create({name: config[name] for name in NAMED}), resolve=True)
-    return {str(name): value for name, value in tree.items()}
 
 
 def _differences(path: str, config: Mapping[str, Any], default: Mapping[str, Any]) -> list[str]:

@@ -49,7 +49,7 @@ class Drawing(NamedTuple):
 
     Attributes:
         spec: axes, marks and, if there is one, the legend; without heading and without the house's look.
-        title: the heading.
+        title: the heading; empty for none.
         lines: below it.
         words: the text alternative, with the main numbers.
         keys: what the legend says, for pages; without those of charts that no page shows.
@@ -141,6 +141,18 @@ def lines(keys: Sequence[Key], field: str) -> Spec:
         "color": nominal(field, scale={"domain": labels, "range": colours}, legend=legend),
         "strokeDash": nominal(field, scale={"domain": labels, "range": [key.dash for key in keys]}, legend=legend),
     }
+
+
+def bare(drawing: Drawing) -> Drawing:
+    """The same without heading and legend, for a page that sets them as text."""
+    return drawing._replace(spec=_unexplained(drawing.spec), title="", lines=())
+
+
+def _unexplained(part: Any) -> Any:
+    """A chart without legends; `config.legend.disable` would not reach those that say something of themselves."""
+    if isinstance(part, dict):
+        return {k: v if k == "data" else None if k == "legend" else _unexplained(v) for k, v in part.items()}
+    return [_unexplained(each) for each in part] if isinstance(part, list) else part
 
 
 def config() -> Spec:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.results.charts.cost_and_effect import cost_and_effect
-from benchmark.results.charts.look import INK
+from benchmark.results.charts.look import INK, bare
 from benchmark.results.charts.success_over_rate import success_over_rate
 from benchmark.results.charts.trade_off import trade_off
 from benchmark.results.leaderboard import Cell
@@ -148,7 +148,7 @@ def _charts(board: Board, shown: Sequence[Cell], draw: Draw, folder: Path) -> It
     )
     for name, kind, drawing in made:
         if drawing is not None:
-            picture = draw(drawing)
+            picture = draw(bare(drawing))
             for theme, ink in INKS.items():
                 (folder / f"{board.slug}-{name}.{theme}.svg").write_text(picture.replace(INK, ink))
             beside = (drawing.title, drawing.lines, legend(drawing.keys), drawing.words)

@@ -18,11 +18,12 @@ from benchmark.results.leaderboard import Cell, cells
 from benchmark.results.marks import Standing as Mark
 from benchmark.results.marks import marks
 from benchmark.results.site import authors, table
-from benchmark.results.site.boards import Board, Drawn, boards, drawn, groups
+from benchmark.results.site.boards import Drawn, boards, drawn, groups
 from benchmark.results.site.cells import STATUS, Link, page
 from benchmark.results.site.cores import beside, shared_out, unwritten
 from benchmark.results.site.figures import Figures, places
 from benchmark.results.site.heat import heat_map
+from benchmark.results.site.pictures import Pictures
 from benchmark.results.site.renderer import Draw, renderer
 from benchmark.results.site.rows import AT, PLAIN, html, plain
 from benchmark.results.site.templating import Templates, assets, embedded
@@ -30,7 +31,7 @@ from benchmark.results.standings import standings
 
 FIRST = 50  # rows that the page has before its script runs
 CHUNK = 100  # cells whose pages one process makes before it asks for more
-FOLDERS = ("boards", "cells", "charts", "methods", "plain")
+FOLDERS = ("boards", "cells", "charts", "methods", "pictures", "plain")
 MARK = Path("assets", "page.js")  # a folder that has it is a site of ours, and may be replaced
 
 
@@ -81,9 +82,11 @@ class _Builder:
         self.draw = draw
         self.folder = folder
         self.templates = Templates()
+        self.pictures = Pictures(folder / "pictures")
         self.authors = authors.Authors(found)
         ranked = standings(found)
         self.boards = boards(found, ranked)
+        self.slugs = {board.place: board.slug for board in self.boards}
         self.ranks = places(ranked)
         self.heads = table.heads()
 
@@ -118,13 +121,12 @@ class _Builder:
 
     def _cells(self, chunk: range) -> list[list[object]]:
         """The pages of some cells, and their rows of the table, whose HTML would be three times as large."""
-        rows = []
-        links = [self._link(at) for at in range(chunk.start - 1, chunk.stop + 1)]
-        for at, before, after in zip(chunk, links, links[2:], strict=False):
-            figures = self.figures(self.found[at])
-            rows.append(table.row(figures))
-            self._cell(figures, before, after)
-        return rows
+        near = range(max(0, chunk.start - 1), min(chunk.stop + 1, len(self.found)))
+        figures = {at: self.figures(self.found[at]) for at in near}
+        links = {at: _link(cell) for at, cell in figures.items()}
+        for at in chunk:
+            self._cell(figures[at], links.get(at - 1), links.get(at + 1))
+        return [table.row(figures[at]) for at in chunk]
 
     def figures(self, cell: Cell) -> Figures:
         """A cell with its rank."""
@@ -133,18 +135,11 @@ class _Builder:
             figures.rank = self.ranks.get((*cell.board, cell.family, cell.access, cell.label["defense"]))
         return figures
 
-    def _link(self, at: int) -> Link | None:
-        """To a neighbour's page; None beyond the ends."""
-        if not 0 <= at < len(self.found):
-            return None
-        cell = self.found[at]
-        return Link(Figures(cell).slug, f"{cell.label['defense']} against {cell.label['attack']}")
-
     def _cell(self, figures: Figures, before: Link | None, after: Link | None) -> None:
         evidence = self.archive.evidence([record.key for record in figures.cell.records])
         attack, defense = self.authors.of(figures.cell)
         links = {"before": before, "after": after, "attack_page": attack.slug, "defense_page": defense.slug}
-        content = page(figures, evidence) | links | {"board": Board(figures.cell.board).slug}
+        content = page(figures, evidence, self.pictures) | links | {"board": self.slugs[figures.cell.board]}
         self.templates.write(self.folder / "cells" / f"{figures.slug}.html", "cell.html", content)
 
     def _plain(self, rows: Sequence[list[object]], start: int) -> None:
@@ -190,3 +185,9 @@ class _Builder:
             "data": embedded({"columns": columns, "facets": table.FACETS, "rows": rows}),
         }
         self.templates.write(self.folder / "index.html", "index.html", content)
+
+
+def _link(figures: Figures) -> Link:
+    """To a cell's page, for the page of its neighbour."""
+    label = figures.cell.label
+    return Link(figures.slug, f"{label['defense']} against {label['attack']}")

@@ -11,9 +11,10 @@ from pydantic_core import to_json
 from benchmark.errors import BadInput
 from benchmark.record import Evidence, Record
 from benchmark.results.reproduce import command
-from benchmark.results.site.drawings import curve, histogram, picture, roc
+from benchmark.results.site.drawings import curve, histogram, roc
 from benchmark.results.site.figures import VICTIMS, Figures, Score
 from benchmark.results.site.listings import listings, terms
+from benchmark.results.site.pictures import Pictures
 from benchmark.results.site.templating import number
 
 EMPTY = Evidence(clean_inputs=None, triggered_inputs=None, pictures={}, curves={}, roc={}, histograms={})
@@ -60,12 +61,13 @@ class Link(NamedTuple):
     title: str
 
 
-def page(figures: Figures, evidence: Mapping[str, Evidence]) -> dict[str, Any]:
+def page(figures: Figures, evidence: Mapping[str, Evidence], pictures: Pictures) -> dict[str, Any]:
     """What cell.html shows.
 
     Args:
         figures: of the cell.
         evidence: by the keys of its records.
+        pictures: where those of its records are left.
     """
     cell = figures.cell
     return {
@@ -76,7 +78,7 @@ def page(figures: Figures, evidence: Mapping[str, Evidence]) -> dict[str, Any]:
         "standing": None if figures.status == "reported" else STANDING.get(cell.standing),
         "scores": _scores(figures),
         "identity": terms(figures.first.identity.items(), code=True),
-        "runs": [_run(record, evidence.get(record.key, EMPTY)) for record in cell.records],
+        "runs": [_run(record, evidence.get(record.key, EMPTY), pictures) for record in cell.records],
         "config": to_json(_settings(figures.first), indent=1).decode(),
         "command": _command(figures),
     }
@@ -108,19 +110,19 @@ def _command(figures: Figures) -> str | None:
         return None
 
 
-def _run(record: Record, evidence: Evidence) -> Run:
-    pictures = [
-        picture(evidence.clean_inputs, "Clean test inputs", "clean inputs"),
-        picture(evidence.triggered_inputs, "The same inputs with the trigger", "the same with the trigger"),
+def _run(record: Record, evidence: Evidence, pictures: Pictures) -> Run:
+    figures = [
+        pictures.figure(evidence.clean_inputs, "Clean test inputs", "clean inputs"),
+        pictures.figure(evidence.triggered_inputs, "The same inputs with the trigger", "the same with the trigger"),
         *(
-            picture(uri, f"From the defense: {name}", f"from the defense: {name}")
+            pictures.figure(uri, f"From the defense: {name}", f"from the defense: {name}")
             for name, uri in evidence.pictures.items()
         ),
     ]
     drawings = [_detector(record, evidence, name) for name in {**evidence.roc, **evidence.histograms}]
     drawings += [curve(name, values) for name, values in evidence.curves.items()]
     losses = [_losses(stage, tuple(values)) for stage, values in record.curves.items()]
-    return Run(record.seed, "".join(pictures), "".join(drawings), "".join(losses), listings(record))
+    return Run(record.seed, "".join(figures), "".join(drawings), "".join(losses), listings(record))
 
 
 @lru_cache(maxsize=1000)  # runs share most of their victims

@@ -1,36 +1,20 @@
-"""Small drawings for thousands of pages, as figures with their words; and what may be shown as a picture at all.
+"""Small drawings for thousands of pages, as figures with their words.
 
 All of it is HTML already, every text escaped: a template would take several times as long.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import chain
 
 from pydantic_core import to_json
 
 from benchmark.results.charts.points import Roc
 
-PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 WIDTH, HEIGHT = 160, 80  # units of a histogram or a curve; a ROC is a square of 1
 LARGE = 1e9  # counts beyond which bars are written as shares: a drawing's numbers have single precision
 BIG, TINY = 1e300, 1e-300  # larger numbers would overflow in a difference, and smaller ones in a quotient
-
-
-def picture(uri: str | None, words: str, told: str) -> str:
-    """A data URI as a figure if it is nothing but a PNG, else empty.
-
-    Args:
-        uri: as the record holds it.
-        words: what stands for the picture.
-        told: what stands below it.
-    """
-    if uri is None or not PICTURE.fullmatch(uri):
-        return ""
-    return f'<figure><img src="{uri}" alt="{escape(words)}"><figcaption>{escape(told)}</figcaption></figure>'
 
 
 def roc(name: str, curves: Sequence[Roc], auroc: float | None, told: str = "ROC") -> str:
@@ -38,7 +22,7 @@ def roc(name: str, curves: Sequence[Roc], auroc: float | None, told: str = "ROC"
 
     Args:
         name: of the detector or of its view.
-        curves: a line each; what lies outside of the square is drawn at its edge.
+        curves: a line each; what lies outside of the square is cut off.
         auroc: the area below them, if records tell it.
         told: what stands below the square, before the area, as HTML.
     """
@@ -53,10 +37,7 @@ def roc(name: str, curves: Sequence[Roc], auroc: float | None, told: str = "ROC"
 
 
 def _joined(points: Roc) -> str:
-    """Points of the unit square joined by lines; as JSON, whose numbers are written quickest."""
-    places = list(chain.from_iterable(points))
-    if min(places) < 0 or max(places) > 1:
-        points = [(max(0, min(1, x)), max(0, min(1, y))) for x, y in points]
+    """Points joined by lines; as JSON, whose numbers are written quickest."""
     return "M" + to_json(points)[2:-2].decode().replace("],[", "L")
 
 
@@ -109,7 +90,8 @@ def _steps(kind: str, counts: Sequence[float]) -> str:
     if min(counts) < 0 or most > LARGE:
         counts, most = [max(0, count) / most for count in counts], 1
     stretched = f"matrix({WIDTH / len(counts):.4g} 0 0 {-HEIGHT / most:.4g} 0 {HEIGHT})"
-    return f'<path class="{kind}" transform="{stretched}" d="M0 0V{"h1V".join(map(str, counts))}h1V0Z"/>'
+    heights = to_json(counts)[1:-1].decode().replace(",", "h1V")
+    return f'<path class="{kind}" transform="{stretched}" d="M0 0V{heights}h1V0Z"/>'
 
 
 def _path(places: Sequence[float]) -> str:

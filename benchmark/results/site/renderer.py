@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from benchmark.results.charts.look import Drawing
@@ -17,10 +16,9 @@ Draw = Callable[[Drawing], str]
 
 
 def renderer() -> Draw:
-    """What makes an SVG without heading and legend of a chart; its first one is drawn already."""
-    os.environ["FONTCONFIG_FILE"] = str(FONTS)  # read once, when vl_convert first needs a font
+    """What makes an SVG of a chart; its first one is drawn already."""
+    os.environ["FONTCONFIG_FILE"] = str(FONTS)  # read once, when the first font is needed
     from benchmark.results.charts.files import svg
 
-    draw = partial(svg, bare=True)
-    draw(Drawing({"data": {"values": []}, "mark": "point"}, "", (), ""))
-    return draw
+    svg(Drawing({"data": {"values": []}, "mark": "point"}, "", (), ""))
+    return svg

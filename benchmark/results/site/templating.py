@@ -12,7 +12,7 @@ from typing import Any
 from benchmark.errors import BadInput
 
 HERE = Path(__file__).parent
-QUIET = "default-src 'none'; img-src 'self' data:; style-src 'self'; base-uri 'none'; form-action 'none'"
+QUIET = "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'"
 SCRIPTED = f"{QUIET}; script-src 'self'"
 DEFAULT_EXPORT = re.compile(r"export\s*\{[^}]*?\b([\w$]+) as default[^}]*\};?")
 INSTALL = "install what pages need: pip install -e '.[page]', or make setup"
