@@ -77,6 +77,7 @@ def page(figures: Figures, evidence: Mapping[str, Evidence], pictures: Pictures)
         "meaning": STANDING[cell.standing] if figures.status == "reported" else STATUS[figures.status],
         "standing": None if figures.status == "reported" else STANDING.get(cell.standing),
         "scores": _scores(figures),
+        "facts": _facts(figures),
         "identity": terms(figures.first.identity.items(), code=True),
         "runs": [_run(record, evidence.get(record.key, EMPTY), pictures) for record in cell.records],
         "config": to_json(_settings(figures.first), indent=1).decode(),
@@ -95,6 +96,23 @@ def _score(score: Score) -> str:
     """The mean, and below it each seed with its interval and counts."""
     told = [f"{s.rate:.1f} <i>[{s.low:.1f}, {s.high:.1f}]</i> {s.hits}/{s.n}" for s in score.seeds]
     return f"<td><b>{number(score.mean)}</b>{''.join([f'<small>{seed}</small>' for seed in told])}</td>"
+
+
+def _facts(figures: Figures) -> str:
+    """What the scores come to, and what else was measured."""
+    effect = figures.effect
+    lines = [
+        ("Gain of the attack", number(effect["gain"])),
+        ("Removed, %", number(effect["removed"])),
+        ("Left (residual), %", number(effect["residual"])),
+        ("Accuracy cost, victim", number(effect["victim"])),
+        ("Accuracy cost, control", number(effect["control"])),
+        ("Detection", figures.detection),
+        ("Re-activation", "; ".join([f"{name} {rate:.1f}" for name, rate in figures.probes.items()]) or "-"),
+        ("Seconds", number(figures.cell.seconds)),
+        ("Peak memory, MB", number(figures.memory, ".0f")),
+    ]
+    return terms(lines)
 
 
 def _settings(record: Record) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from benchmark.results.site.table import COLUMNS
-from benchmark.results.site.templating import number
+from benchmark.results.site.templating import number, status
 
 PLAIN = 1000  # rows of a table without scripts
 AT = {column.name: at for at, column in enumerate(COLUMNS)}
@@ -59,10 +59,6 @@ def _name(label: str, under: str, link: str) -> str:
     return f"{shown}<small>{escape(small)}</small>" if small else shown
 
 
-def _status(word: str) -> str:
-    return f'<span class="status {word.replace(" ", "-")}">{escape(word)}</span>'
-
-
 def _rank(value: Sequence[int] | None) -> str:
     return "-" if value is None else f"{value[0]}<small>of {value[1]}</small>"
 
@@ -90,7 +86,7 @@ def _detection(value: Sequence[Any] | None) -> str:
 
 SHOWN: Mapping[str, Callable[[Any], str]] = {
     "text": lambda value: escape(str(value)),
-    "status": _status,
+    "status": status,
     "rank": _rank,
     "score": _score,
     "seeds": _seeds,

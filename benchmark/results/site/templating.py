@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Templates:
             undefined=StrictUndefined,
             auto_reload=False,
         )
-        self._environment.filters["number"] = number
+        self._environment.filters |= {"number": number, "status": status}
 
     def write(self, path: Path, template: str, content: Mapping[str, Any]) -> None:
         """Fill a template, and leave it where `assets` lies beside the page or one folder above."""
@@ -51,6 +52,11 @@ class Templates:
 def number(value: float | None, form: str = ".1f") -> str:
     """A number as all pages show it, or a dash."""
     return "-" if value is None else format(value, form)
+
+
+def status(word: str) -> str:
+    """A status as all pages show it, as HTML."""
+    return f'<span class="status {escape(word).replace(" ", "-")}">{escape(word)}</span>'
 
 
 def embedded(value: object) -> str:
