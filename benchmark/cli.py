@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, OmegaConfBaseException
 
@@ -49,7 +48,7 @@ def guarded(main: Callable[[], None]) -> int:
         main()
     except BadInput as error:
         return _complain(str(error), BAD_INPUT)
-    except (HydraException, OmegaConfBaseException) as error:
+    except _of_configurations() as error:
         return _complain(str(bad_input_behind(error) or explained(error)), BAD_INPUT)
     except KeyboardInterrupt:
         return _complain("interrupted; the same command continues", FAILED)
@@ -61,8 +60,17 @@ def guarded(main: Callable[[], None]) -> int:
     return DONE
 
 
+def _of_configurations() -> tuple[type[Exception], ...]:
+    """What Hydra and OmegaConf raise; asked only once something is wrong, since most scripts need no Hydra."""
+    from hydra.errors import HydraException
+
+    return (HydraException, OmegaConfBaseException)
+
+
 def explained(error: Exception) -> str:
     """One line for an error of Hydra's, with the nearest right name where one was misspelt."""
+    from hydra.errors import MissingConfigException, OverrideParseException
+
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         near = _nearest(name, list(error.options))

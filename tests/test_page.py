@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections import defaultdict
@@ -463,5 +464,5 @@ def test_a_picture_is_a_file_that_all_who_show_it_share(tmp_path: Path) -> None:
 
 
 def test_embedded_json_ends_no_script() -> None:
-    text = embedded([EVIL, "\u2028"])
-    assert not set("<>&\u2028") & set(text) and json.loads(text) == [EVIL, "\u2028"]
+    text = embedded([EVIL, "\u2028", 1e300, math.inf])
+    assert not set("<>&") & set(text) and json.loads(text) == [EVIL, "\u2028", 1e300, None]

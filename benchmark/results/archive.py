@@ -150,5 +150,6 @@ def _uncollected() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()  # or it would walk them all now
         if was:
             gc.enable()

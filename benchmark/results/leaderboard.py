@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
 from benchmark.errors import BadInput
-from benchmark.record import Count, Record, VictimScores
+from benchmark.record import Record, VictimScores
 from benchmark.results.archive import Archive
 from benchmark.results.labels import labels
 from benchmark.results.marks import STANDINGS, Standing, marks, standing_of
@@ -73,8 +74,9 @@ class Cell:
             victim: clean, sham (the clean one where the attack has no sham), backdoored, defended or control.
             score: ca, asr or ra.
         """
-        counts: list[Count] = [getattr(_victim(record, victim), score) for record in self.records if record.scores]
-        return [count.rate for count in counts if count.rate is not None]
+        scored = [_victim(record, victim) for record in self.records if record.scores]
+        rates = [count.rate for count in map(attrgetter(score), scored)]
+        return [rate for rate in rates if rate is not None]
 
     def mean(self, victim: str, score: str) -> float | None:
         """Mean over seeds, or None where no seed has an answer."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import to_json
 
 from benchmark.errors import BadInput
 
@@ -60,8 +61,8 @@ def status(word: str) -> str:
 
 
 def embedded(value: object) -> str:
-    """JSON that ends no script element, for a template's `|safe`."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    """JSON that ends no script element, for a template's `|safe`; what is no finite number is null."""
+    text = to_json(value, inf_nan_mode="null").decode()
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
