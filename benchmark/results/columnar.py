@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -45,8 +46,8 @@ class Table:
         columns = {name: Column(name) for name in FIELDS}
         fields: dict[tuple[str, ...], set[str]] = {}  # one set for all records that have the same
         batches = self._file.iter_batches(BATCH, columns=list(FIELDS), use_threads=False)
-        while (batch := self._next(batches, columns)) is not None:
-            for row in zip(*batch, strict=True):
+        for batch in self._ahead(batches):
+            for row in zip(*self._values(batch, columns), strict=True):
                 values = {name: value for name, value in zip(FIELDS, row, strict=True) if value is not ABSENT}
                 given = tuple(values)
                 if given not in fields:
@@ -87,11 +88,22 @@ class Table:
             found: list[str | None] = file["evidence"].to_pylist()
             return found
 
-    def _next(self, batches: Iterator[pa.RecordBatch], columns: Mapping[str, Column]) -> list[list[Any]] | None:
+    def _ahead(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Each with the next one on its way, which needs no interpreter; no thread is left at the end."""
+        with ThreadPoolExecutor(1) as thread:
+            coming = thread.submit(next, batches, None)
+            while (batch := self._come(coming)) is not None:
+                coming = thread.submit(next, batches, None)
+                yield batch
+
+    def _come(self, coming: Future[pa.RecordBatch | None]) -> pa.RecordBatch | None:
+        with self._sound():
+            return coming.result()
+
+    def _values(self, batch: pa.RecordBatch, columns: Mapping[str, Column]) -> list[list[Any]]:
         """The values of some records, column by column."""
         with self._sound():
-            batch = next(batches, None)
-            return None if batch is None else [column.values(batch[name]) for name, column in columns.items()]
+            return [column.values(batch[name]) for name, column in columns.items()]
 
     def _whole(self, given: Sequence[str]) -> set[str]:
         """The fields that a record has, unless it lacks one.

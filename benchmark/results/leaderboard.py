@@ -160,9 +160,9 @@ def cells(records: Iterable[Record], known: Mapping[str, Standing] = MappingProx
     Raises:
         BadInput: two records say that they are the same run.
     """
-    groups: dict[tuple[tuple[str, str], ...], dict[int, Record]] = defaultdict(dict)
+    groups: dict[frozenset[tuple[str, str]], dict[int, Record]] = defaultdict(dict)
     for record in records:
-        first = groups[tuple(sorted(record.identity.items()))].setdefault(record.seed, record)
+        first = groups[frozenset(record.identity.items())].setdefault(record.seed, record)
         if first.key != record.key:
             raise BadInput(f"records {first.key} and {record.key} say that they are the same run; remove one")
     ordered = [[seeds[seed] for seed in sorted(seeds)] for seeds in groups.values()]
