@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from html import escape
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -78,7 +79,7 @@ def page(figures: Figures, evidence: Mapping[str, Evidence], pictures: Pictures)
         "standing": None if figures.status == "reported" else STANDING.get(cell.standing),
         "scores": _scores(figures),
         "facts": _facts(figures),
-        "identity": terms(figures.first.identity.items(), code=True),
+        "identity": terms([(part, escape(told)) for part, told in figures.first.identity.items()], code=True),
         "runs": [_run(record, evidence.get(record.key, EMPTY), pictures) for record in cell.records],
         "config": to_json(_settings(figures.first), indent=1).decode(),
         "command": _command(figures),
@@ -94,8 +95,13 @@ def _scores(figures: Figures) -> str:
 
 def _score(score: Score) -> str:
     """The mean, and below it each seed with its interval and counts."""
-    told = [f"{s.rate:.1f} <i>[{s.low:.1f}, {s.high:.1f}]</i> {s.hits}/{s.n}" for s in score.seeds]
-    return f"<td><b>{number(score.mean)}</b>{''.join([f'<small>{seed}</small>' for seed in told])}</td>"
+    told = [_counted(seed.hits, seed.n, seed.low, seed.high) for seed in score.seeds]
+    return f"<td><b>{number(score.mean)}</b>{''.join(told)}</td>"
+
+
+@lru_cache(maxsize=100_000)  # many counts are alike
+def _counted(hits: int, n: int, low: float, high: float) -> str:
+    return f"<small>{100 * hits / n:.1f} <i>[{low:.1f}, {high:.1f}]</i> {hits}/{n}</small>"
 
 
 def _facts(figures: Figures) -> str:
@@ -107,8 +113,8 @@ def _facts(figures: Figures) -> str:
         ("Left (residual), %", number(effect["residual"])),
         ("Accuracy cost, victim", number(effect["victim"])),
         ("Accuracy cost, control", number(effect["control"])),
-        ("Detection", figures.detection),
-        ("Re-activation", "; ".join([f"{name} {rate:.1f}" for name, rate in figures.probes.items()]) or "-"),
+        ("Detection", escape(figures.detection)),
+        ("Re-activation", escape("; ".join([f"{name} {rate:.1f}" for name, rate in figures.probes.items()])) or "-"),
         ("Seconds", number(figures.cell.seconds)),
         ("Peak memory, MB", number(figures.memory, ".0f")),
     ]

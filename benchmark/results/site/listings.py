@@ -5,30 +5,33 @@ They are half of a site, so they are escaped and joined here: a template takes s
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable
 from functools import lru_cache
+from html import escape
 from typing import Any
 
 from benchmark.record import Cost, Part, Record
 
-Line = tuple[str, str]
+Line = tuple[str, str]  # a name as text, and its value as HTML
 
 COUNTED = {"hits", "n"}  # fields of a count
 WIDE = ("Hashes", "Origin")  # lists that need the page's width
-escape = lru_cache(maxsize=10_000)(html.escape)  # names come again and again
 
 
 def terms(lines: Iterable[Line], code: bool = False) -> str:
-    """Names and values as a definition list; every text is escaped.
+    """Names and values as a definition list.
 
     Args:
-        lines: a name and its value each.
+        lines: a name, which is escaped, and its value as HTML each.
         code: whether the values are shown as code.
     """
-    opened, closed = ("<dd><code>", "</code></dd>") if code else ("<dd>", "</dd>")
-    parts = [f"<div><dt>{escape(name)}</dt>{opened}{escape(value)}{closed}</div>" for name, value in lines]
-    return f"<dl>{''.join(parts)}</dl>"
+    opened, closed = ("<code>", "</code></dd></div>") if code else ("", "</dd></div>")
+    return f"<dl>{''.join([f'{_named(name)}{opened}{value}{closed}' for name, value in lines])}</dl>"
+
+
+@lru_cache(maxsize=10_000)  # names come again and again
+def _named(name: str) -> str:
+    return f"<div><dt>{escape(name)}</dt><dd>"
 
 
 def listings(record: Record) -> str:
@@ -45,8 +48,8 @@ def listings(record: Record) -> str:
         found.append(_listing("Probes", shares.items()))
     if record.stealth is not None:
         found.append(_shared("Visibility of the trigger", record.stealth))
-    weights = [(f"{stage} weights", digest) for stage, digest in record.weights.items()]
-    hashes = [("record", record.key), *weights, ("data", record.provenance.dataset)]
+    weights = [(f"{stage} weights", escape(digest)) for stage, digest in record.weights.items()]
+    hashes = [("record", record.key), *weights, ("data", escape(record.provenance.dataset))]
     costs = [(stage, _told(cost)) for stage, cost in record.costs.items()]
     found += [_listing("Costs", costs), _listing("Hashes", hashes, code=True), _listing("Origin", _origin(record))]
     return "\n".join(found)
@@ -71,10 +74,10 @@ def _origin(record: Record) -> list[Line]:
     about = record.provenance
     threads = f"{about.threads} thread{'s' * (about.threads > 1)}"
     return [
-        ("commit", (about.commit or "outside a clone") + " with changes" * bool(about.dirty)),
+        ("commit", escape(about.commit or "outside a clone") + " with changes" * bool(about.dirty)),
         ("protocol", str(about.protocol)),
-        ("machine", f"{about.machine}, {about.device}, {threads}, {about.runs_per_device} a device"),
-        ("versions", ", ".join(f"{name} {version}" for name, version in about.versions.items())),
+        ("machine", escape(f"{about.machine}, {about.device}, {threads}, {about.runs_per_device} a device")),
+        ("versions", escape(", ".join([f"{name} {version}" for name, version in about.versions.items()]))),
     ]
 
 
@@ -87,5 +90,5 @@ def _flat(content: dict[str, Any], before: str = "") -> list[Line]:
             counted = value.keys() == COUNTED
             lines += [(title, f"{value['hits']}/{value['n']}")] if counted else _flat(value, f"{title}, ")
         elif value is not None:
-            lines.append((title, f"{value:.4g}" if isinstance(value, float) else str(value)))
+            lines.append((title, f"{value:.4g}" if isinstance(value, float) else escape(str(value))))
     return lines
