@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import vl_convert
 from altair import TopLevelSpec
 from conftest import ROOT, here, python
 from jsonschema import ValidationError
@@ -283,6 +284,16 @@ def test_a_bare_chart_leaves_heading_and_legend_to_the_page(found: list[Cell]) -
 # ---- as files
 
 
+def shapes(picture: str) -> list[tuple[str, dict[str, str], str | None]]:
+    """All that is drawn, in order; the renderer's numbers for names differ from picture to picture."""
+    kept = {"d", "transform", "fill", "stroke", "x2", "y2", "stroke-dasharray", "opacity", "width", "height"}
+    tags = [(node.tag, node.attrib, node.text) for node in ET.fromstring(picture).iter()]
+    return [
+        (tag, {k: v for k, v in attributes.items() if k in kept and "url(" not in v}, text)
+        for tag, attributes, text in tags
+    ]
+
+
 def test_charts_are_what_the_schema_knows(found: list[Cell]) -> None:
     """Vega-Lite's own, as Altair ships it; the renderer would pass over an option that it does not know."""
     curve = [Curve("Finds", "Alpha", 0, [(0.0, 0.0), (1.0, 1.0)])]
@@ -293,6 +304,8 @@ def test_charts_are_what_the_schema_knows(found: list[Cell]) -> None:
         assert drawing is not None
         for each in (drawing, bare(drawing)):
             TopLevelSpec.from_dict(spec(each))
+            at_once = vl_convert.vegalite_to_svg(spec(each))
+            assert shapes(svg(each)) == shapes(at_once), "compiled without its rows, and drawn with them"
     with pytest.raises(ValidationError):
         TopLevelSpec.from_dict({**spec(drawing), "layr": []})
 

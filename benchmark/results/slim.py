@@ -6,9 +6,11 @@ from typing import Any
 
 from benchmark.record import Part
 
+PLAIN = {int, float, str, bool, type(None)}  # no parts, which is told sooner than by asking whether they are one
+
 
 class Slim:
-    """Parts seen so far; what comes later and is equal becomes one of them, unless it holds a list."""
+    """Parts seen so far; what comes later and is equal becomes one of them, if it holds plain values alone."""
 
     def __init__(self) -> None:
         self.parts: dict[tuple[Any, ...], Part] = {}
@@ -21,20 +23,16 @@ class Slim:
         Pydantic keeps a set of names beside each part, which takes more room than most parts themselves.
         """
         values = vars(part)
-        told: list[Any] = [type(part)]
+        if PLAIN.issuperset(map(type, values.values())):
+            key = (type(part), *values.values())
+            known = self.parts.get(key)
+            if known is None:
+                known = self.parts[key] = self._slimmed(part)
+            return known
         for name, value in values.items():
             if isinstance(value, Part):
-                values[name] = value = self.part(value)
-                value = id(value)  # as good as its value, since each is kept once, or by the one part that has it
-            told.append(value)
-        key = tuple(told)
-        try:
-            known = self.parts.get(key)
-        except TypeError:  # it holds a list
-            return self._slimmed(part)
-        if known is None:
-            known = self.parts[key] = self._slimmed(part)
-        return known
+                values[name] = self.part(value)
+        return self._slimmed(part)
 
     def _slimmed(self, part: Part) -> Part:
         """The part, with one set of names for all that have the same fields, most often all."""
