@@ -48,23 +48,22 @@ def guarded(main: Callable[[], None]) -> int:
         main()
     except BadInput as error:
         return _complain(str(error), BAD_INPUT)
-    except _of_configurations() as error:
-        return _complain(str(bad_input_behind(error) or explained(error)), BAD_INPUT)
     except KeyboardInterrupt:
         return _complain("interrupted; the same command continues", FAILED)
     except SweepFailed as error:
         return _complain(str(error), FAILED)
     except Exception as error:  # noqa: BLE001  # the last stop before the shell
+        if _of_configurations(error):
+            return _complain(str(bad_input_behind(error) or explained(error)), BAD_INPUT)
         first = (str(error).splitlines() or [""])[0]
         return _complain(f"{type(error).__name__}: {first} (HYDRA_FULL_ERROR=1 shows the traceback)", FAILED)
     return DONE
 
 
-def _of_configurations() -> tuple[type[Exception], ...]:
-    """What Hydra and OmegaConf raise; asked only once something is wrong, since most scripts need no Hydra."""
-    from hydra.errors import HydraException
-
-    return (HydraException, OmegaConfBaseException)
+def _of_configurations(error: Exception) -> bool:
+    """Whether Hydra or OmegaConf raised it; most scripts need no Hydra, and to import it takes longer than they do."""
+    hydra = sys.modules.get("hydra.errors")
+    return isinstance(error, OmegaConfBaseException) or (hydra is not None and isinstance(error, hydra.HydraException))
 
 
 def explained(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from benchmark.results.site.cores import beside
 from benchmark.results.site.legend import legend
 from benchmark.results.site.renderer import renderer
 
+INSTALLED = "DejaVu Sans Mono"  # comes with Debian's fontconfig, and so with Chromium
 HOSTILE = '<script>alert("x")</script>&'
 
 
@@ -394,12 +396,25 @@ def test_the_script_names_a_mistake_in_one_line(tmp_path: Path) -> None:
     assert "nothing to draw in 1 cell (" in here("scripts/figure.py", *narrowed).stderr
 
 
-def test_a_process_beside_one_that_has_drawn_draws_the_same(found: list[Cell]) -> None:
+def test_a_process_beside_one_that_has_drawn_draws_the_same_words(found: list[Cell]) -> None:
     drawing = trade_off(found)
     assert drawing is not None
     made = texts(svg(bare(drawing)))
     with beside(renderer) as draw:
         assert made and texts(draw(bare(drawing))) == made
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the renderer always looks for fonts")
+def test_a_page_measures_with_no_font_of_the_machine() -> None:
+    """One of the machine's is as wide as one that is nowhere; whether the machine has it, its letters are not asked."""
+    named = [Drawing({"data": {"values": [{}]}, "mark": written(font)}, "", (), "") for font in (INSTALLED, "Nowhere")]
+    with beside(renderer) as draw:
+        wide, other = (ET.fromstring(draw(drawing)).get("width") for drawing in named)
+    assert wide == other
+
+
+def written(font: str) -> dict[str, Any]:
+    return {"type": "text", "text": "WWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWiiiiiiiiiiiiiiiiiiii", "font": font}
 
 
 # ---- what it costs those who draw nothing

@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 from synthetic import synthetic, template
 
+from benchmark.errors import BadInput
 from benchmark.record import Record
 from benchmark.results.leaderboard import Cell, cells, leaderboard
 from benchmark.results.marks import mark
@@ -200,3 +201,10 @@ def test_versions_that_share_a_label_are_told_apart_by_enough_of_their_identity(
     ]
     names = [cell.label["defense"] for cell in cells(alike)]
     assert len(set(names)) == 3 and all("#" in name for name in names)
+
+
+def test_a_record_without_a_part_of_its_identity_is_named() -> None:
+    record = synthetic()
+    identity = {part: digest for part, digest in record.identity.items() if part != "recipe"}
+    with pytest.raises(BadInput, match=f"record {record.key}: its identity has no recipe"):
+        cells([synthetic(seed=1), record.model_copy(update={"identity": identity})])

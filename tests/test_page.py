@@ -434,6 +434,24 @@ def test_the_same_site_is_made_again_and_other_folders_are_left_alone(tmp_path: 
         build(tmp_path / "mine", tmp_path / "new")
 
 
+def test_a_site_is_replaced_whole_or_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through a link, from within, and not where somebody put a file of theirs beside the pages."""
+    records, site, link = (tmp_path / name for name in ("records", "site", "link"))
+    write(iter([synthetic(), synthetic(defense="Bare", config={})]), records)
+    site.mkdir()
+    link.symlink_to(site)
+    assert build(records, link) == 2 and link.is_symlink()
+    monkeypatch.chdir(site)
+    page = next((site / "cells").iterdir())
+    page.write_text("old")
+    assert build(records, Path()) == 2 and page.read_text() != "old"
+    (site / "CNAME").touch()
+    page.write_text("mine")
+    with pytest.raises(BadInput, match="holds other files"):
+        build(records, site)
+    assert page.read_text() == "mine" and {path.name for path in tmp_path.iterdir()} == {"records", "site", "link"}
+
+
 GOOD = "data:image/png;base64,iVBORw0KGgo="
 NONE = [
     *FAKES,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from synthetic import synthetic
 
+from benchmark import config
 from benchmark.config import CONF, OUTSIDE, checked, compose
 from benchmark.errors import BadInput
 from benchmark.record import Record
@@ -137,7 +140,32 @@ def test_a_strangers_record_without_sections_still_has_a_line() -> None:
 )  # fmt: skip
 def test_a_file_that_builds_on_another_says_what_hydra_composes(group: str, name: str) -> None:
     whole = OmegaConf.to_container(compose(f"{group}={name}")[group], resolve=True)
-    assert yamls.section(group, name) == whole == yamls._composed(group, name)
+    assert yamls.section(group, name) == whole
+
+
+def test_a_yaml_that_refers_to_others_is_composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(CONF, tmp_path / "conf")
+    paper = tmp_path / "conf" / "recipe" / "paper.yaml"
+    paper.write_text(re.sub("(?m)^batch_size: .*$", "batch_size: ${threads}", paper.read_text()))
+    for module in (config, yamls):
+        monkeypatch.setattr(module, "CONF", tmp_path / "conf")
+    forgotten = [
+        yamls._alone,
+        yamls._composed,
+        yamls._yaml,
+        yamls.constructors,
+        reproduce._told,
+        reproduce._customary_recipe,
+    ]
+    for cached in forgotten:
+        cached.cache_clear()
+    try:
+        assert yamls.section("recipe", "paper")["batch_size"] == 1
+        told = reproduce.overrides(of("dataset=mnist", "recipe.batch_size=128", "threads=1"))
+        assert [text for text in told if text.startswith("recipe")] == ["recipe.batch_size=128"]
+    finally:
+        for cached in forgotten:
+            cached.cache_clear()
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "dataset").glob("*.yaml")))

@@ -150,6 +150,7 @@ def _uncollected() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()  # or it would walk them all now
+        gc.freeze()  # all that is there becomes old, or it would be walked now as what is new
+        gc.unfreeze()
         if was:
             gc.enable()

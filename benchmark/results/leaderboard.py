@@ -14,7 +14,6 @@ from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
-from typing import Any
 
 from benchmark.errors import BadInput
 from benchmark.record import Record, VictimScores
@@ -123,7 +122,7 @@ class Cell:
             ("no attack", lambda: self.gain is None),
             ("no defense", lambda: self.family == "none"),
             ("attack failed", lambda: (self.gain or 0) < GATE),
-            ("oracle", lambda: any(_has_oracle(record.config["defense"]) for record in self.records)),
+            ("oracle", lambda: any(_has_oracle(record.config.get("defense")) for record in self.records)),
             ("collapsed", self._collapsed),
             ("degraded", self._degraded),
             ("reported", lambda: self.standing != "reproduced"),
@@ -158,7 +157,7 @@ def cells(records: Iterable[Record], known: Mapping[str, Standing] = MappingProx
         known: key -> mark, of those that came from elsewhere.
 
     Raises:
-        BadInput: two records say that they are the same run.
+        BadInput: two records say that they are the same run, or one lacks a part of its identity.
     """
     groups: dict[frozenset[tuple[str, str]], dict[int, Record]] = defaultdict(dict)
     for record in records:
@@ -166,6 +165,10 @@ def cells(records: Iterable[Record], known: Mapping[str, Standing] = MappingProx
         if first.key != record.key:
             raise BadInput(f"records {first.key} and {record.key} say that they are the same run; remove one")
     ordered = [[seeds[seed] for seed in sorted(seeds)] for seeds in groups.values()]
+    for group in ordered:
+        for part in PARTS:
+            if part not in group[0].identity:
+                raise BadInput(f"record {group[0].key}: its identity has no {part}; remove it")
     names = {part: labels(part, [group[0] for group in ordered]) for part in PARTS}
     found = []
     for group in ordered:
@@ -180,7 +183,7 @@ def _victim(record: Record, name: str) -> VictimScores:
     return found if found is not None else record.scores.clean
 
 
-def _has_oracle(config: Mapping[str, Any]) -> bool:
-    return any(
+def _has_oracle(config: object) -> bool:
+    return isinstance(config, Mapping) and any(
         name.startswith("oracle_") and value is not None and value is not False for name, value in config.items()
     )

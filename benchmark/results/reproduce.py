@@ -107,7 +107,7 @@ def _differences(path: str, config: Mapping[str, Any], default: Mapping[str, Any
     An option that the configuration lacks, since it is younger than the record, keeps its default.
     """
     found = []
-    for name, value in config.items():
+    for name, value in sorted(config.items()):
         if name in ("_target_", "_partial_"):
             continue
         known = default.get(name)

@@ -92,7 +92,8 @@ def _yaml(path: str) -> Mapping[str, Any]:
 
 
 @cache
-def _composed(group: str, name: str) -> Mapping[str, Any]:
+def _composed(group: str, name: str) -> dict[str, Any]:
     """The same by Hydra, which knows what a yaml refers to."""
     tree: Any = OmegaConf.to_container(compose(f"{group}={name}"), resolve=True)
-    return MappingProxyType(tree[group])
+    found: dict[str, Any] = tree[group]
+    return found

@@ -32,7 +32,8 @@ from benchmark.results.standings import standings
 FIRST = 50  # rows that the page has before its script runs
 CHUNK = 100  # cells whose pages one process makes before it asks for more
 FOLDERS = ("boards", "cells", "charts", "methods", "pictures", "plain")
-MARK = Path("assets", "page.js")  # a folder that has it is a site of ours, and may be replaced
+MARK = Path("assets", "page.js")  # a folder that has it, and nothing but what is made here, may be replaced
+OURS = {*FOLDERS, "assets", "index.html"}
 
 
 def build(source: Path, site: Path) -> int:
@@ -48,28 +49,31 @@ def build(source: Path, site: Path) -> int:
     Raises:
         BadInput: there is no record, one cannot be read, or the folder holds something else.
     """
-    if site.exists() and not (site / MARK).is_file() and any(site.iterdir()):
+    target = site.resolve()  # of a link, and of `.`, which nothing can be renamed to
+    held = {path.name for path in target.iterdir()} if target.exists() else set()
+    if not held <= OURS or (held and not (target / MARK).is_file()):
         raise BadInput(f"{site}: holds other files than pages made here; give another folder, or empty it")
     with beside(renderer) as draw:
         archive = Archive(source)
         if not archive.records:
             raise BadInput(f"{source}: holds no record; run scripts/run.py first, or give --store or --records")
         with unwritten():
-            return _built(archive, marks(source), draw, site)
+            return _built(archive, marks(source), draw, target)
 
 
 def _built(archive: Archive, known: Mapping[str, Mark], draw: Draw, site: Path) -> int:
     found = cells(archive.records, known)
     site.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(mkdtemp(prefix=f".{site.name}-", dir=site.parent))
+    apart = Path(mkdtemp(prefix=f".{site.name}-", dir=site.parent))
     try:
-        made.chmod(0o755)  # mkdtemp's is for its owner alone
+        made = apart / "new"
+        made.mkdir()
         _Builder(archive, found, draw, made).write()
         if site.exists():
-            shutil.rmtree(site)
+            site.rename(apart / "old")
         made.rename(site)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(apart, ignore_errors=True)
     return len(found)
 
 

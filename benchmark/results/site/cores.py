@@ -66,7 +66,8 @@ def _answer(ready: Callable[[], Callable[[Question], Answer]], pipe: Connection)
     except EOFError:
         return
     except Exception as error:  # noqa: BLE001  # raised again where it is read
-        pipe.send((None, error))
+        with suppress(BrokenPipeError):  # nobody is left to be told
+            pipe.send((None, error))
 
 
 def shared_out(own: Callable[[], Own], tasks: Sequence[Task[Result]]) -> tuple[Own, list[Result]]:
