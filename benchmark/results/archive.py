@@ -97,7 +97,7 @@ def compact(folder: Path, file: Path) -> int:
 
 
 def place(record: Record) -> tuple[Any, ...]:
-    """Where a record stands in a compact file, to sort by: a cell's seeds side by side, cells as on the leaderboard."""
+    """What compact files are sorted by: the seeds of a cell side by side, cells about as the leaderboard has them."""
     names = {"attack": record.methods.attack.name, "defense": record.methods.defense.name}
     parts = [(names.get(part, str(record.config.get(part))), record.identity.get(part, "")) for part in PARTS]
     return (*parts[:-1], record.methods.defense.family, parts[-1], record.seed, record.key)

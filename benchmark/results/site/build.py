@@ -51,8 +51,9 @@ def build(source: Path, site: Path) -> int:
     """
     target = site.resolve()  # of a link, and of `.`, which nothing can be renamed to
     held = {path.name for path in target.iterdir()} if target.exists() else set()
-    if not held <= OURS or (held and not (target / MARK).is_file()):
-        raise BadInput(f"{site}: holds other files than pages made here; give another folder, or empty it")
+    others = held - OURS if (target / MARK).is_file() else held
+    if others:
+        raise BadInput(f"{site}: holds other files than pages made here, such as {min(others)}; give another folder")
     with beside(renderer) as draw:
         archive = Archive(source)
         if not archive.records:
@@ -128,9 +129,11 @@ class _Builder:
         near = range(max(0, chunk.start - 1), min(chunk.stop + 1, len(self.found)))
         figures = {at: self.figures(self.found[at]) for at in near}
         links = {at: _link(cell) for at, cell in figures.items()}
+        rows = []
         for at in chunk:
+            rows.append(table.row(figures[at]))
             self._cell(figures[at], links.get(at - 1), links.get(at + 1))
-        return [table.row(figures[at]) for at in chunk]
+        return rows
 
     def figures(self, cell: Cell) -> Figures:
         """A cell with its rank."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from html import escape
 from typing import Any
 
@@ -59,6 +60,11 @@ def _name(label: str, under: str, link: str) -> str:
     return f"{shown}<small>{escape(small)}</small>" if small else shown
 
 
+@lru_cache(maxsize=10_000)  # names come again and again
+def _text(value: object) -> str:
+    return escape(str(value))
+
+
 def _rank(value: Sequence[int] | None) -> str:
     return "-" if value is None else f"{value[0]}<small>of {value[1]}</small>"
 
@@ -66,8 +72,13 @@ def _rank(value: Sequence[int] | None) -> str:
 def _score(value: Sequence[Any] | None) -> str:
     if value is None:
         return "-"
-    told = [f"seed {seed}: {hits}/{n}, 95 % interval {low} to {high}" for seed, hits, n, low, high in value[1:]]
+    told = [_seed(*seed) for seed in value[1:]]
     return f'<span title="{"; ".join(told)}">{value[0]:.1f}</span>'
+
+
+@lru_cache(maxsize=100_000)  # runs share victims, and so scores
+def _seed(seed: int, hits: int, n: int, low: float, high: float) -> str:
+    return f"seed {seed}: {hits}/{n}, 95 % interval {low} to {high}"
 
 
 def _seeds(value: Sequence[Any] | None) -> str:
@@ -85,7 +96,7 @@ def _detection(value: Sequence[Any] | None) -> str:
 
 
 SHOWN: Mapping[str, Callable[[Any], str]] = {
-    "text": lambda value: escape(str(value)),
+    "text": _text,
     "status": status,
     "rank": _rank,
     "score": _score,
