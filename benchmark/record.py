@@ -22,6 +22,7 @@ def _finite(value: Any) -> Any:
 
 
 Section = Annotated[Any, AfterValidator(_finite)]  # of a config
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Part(BaseModel):
@@ -196,7 +197,7 @@ class Evidence(Part):
     triggered_inputs: str | None = Field(description="the same inputs with the trigger")
     pictures: dict[str, str] = Field(description="data URIs from the defense, such as an inverted trigger")
     curves: dict[str, list[float]] = Field(description="curves from the defense, such as mask norms of all classes")
-    roc: dict[str, list[tuple[float, float]]] = Field(
+    roc: dict[str, list[tuple[Share, Share]]] = Field(
         description="(false, true positive rate), at most 100 points a curve"
     )
     histograms: dict[str, dict[str, list[float]]] = Field(description="32 bins: edges, positives, negatives")

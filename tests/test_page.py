@@ -93,7 +93,7 @@ def hostile() -> Record:
     evidence["clean_inputs"], evidence["triggered_inputs"] = FAKES[:2]
     evidence["pictures"] = {f"{EVIL}{at}": uri for at, uri in enumerate(FAKES)}
     evidence["curves"] = {EVIL: [1.0, 2.0, -1e308]}
-    evidence["roc"] = {EVIL: [(0.0, 0.0), (7.0, -3.0)]}
+    evidence["roc"] = {EVIL: [(0.0, 0.0), (0.7, 1.0)]}
     evidence["histograms"] = {EVIL: {EVIL: [1.0], "edges": [0.0, 1.0], "positives": [-1.0]}}
     content["key"] = "f" * 64
     return Record.model_validate_json(json.dumps(content))

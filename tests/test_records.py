@@ -107,6 +107,7 @@ TAMPERED = {
     "unknown inside": (put(1, "rows", "mood"), "field rows.mood: extra inputs are not permitted"),
     "text for a number": (put("3", "seed"), "field seed: input should be a valid integer"),
     "negative count": (put(-1, "scores", "clean", "ca", "hits"), "field scores.clean.ca.hits: input should be greater"),
+    "no share": (put({"rows": [[0.0, 1.5]]}, "evidence", "roc"), "field evidence.roc.rows.0.1: input should be less"),
     "bad key": (put("abc", "key"), "field key: string should match pattern"),
     "bad status": (put("done", "status"), "field status: input should be 'complete' or 'not applicable'"),
 }

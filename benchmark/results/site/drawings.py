@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import chain
 
 from pydantic_core import to_json
 
@@ -23,7 +22,7 @@ def roc(name: str, curves: Sequence[Roc], auroc: float | None, told: str = "ROC"
 
     Args:
         name: of the detector or of its view.
-        curves: a line each; what lies outside of the square is drawn at its edge.
+        curves: a line each.
         auroc: the area below them, if records tell it.
         told: what stands below the square, before the area, as HTML.
     """
@@ -39,9 +38,6 @@ def roc(name: str, curves: Sequence[Roc], auroc: float | None, told: str = "ROC"
 
 def _joined(points: Roc) -> str:
     """Points of the unit square joined by lines; as JSON, whose numbers are written quickest."""
-    places = list(chain.from_iterable(points))
-    if min(places) < 0 or max(places) > 1:
-        points = [(max(0, min(1, x)), max(0, min(1, y))) for x, y in points]
     return "M" + to_json(points)[2:-2].decode().replace("],[", "L")
 
 
